@@ -1,0 +1,35 @@
+"""spondyl: cross-modal spine imaging. The public words and verbs, each imported when first used."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_WHERE: dict[str, str] = {
+    "BackImage": "spondyl.images",
+    "Cobb": "spondyl.spine",
+    "Corners": "spondyl.spine",
+    "LEVELS": "spondyl.spine",
+    "Pair": "spondyl.pairs",
+    "Radiograph": "spondyl.images",
+    "Sagittal": "spondyl.spine",
+    "SpineCurve": "spondyl.spine",
+    "Subject": "spondyl.pairs",
+    "Ultrasound": "spondyl.images",
+    "View": "spondyl.geometry",
+    "Volume": "spondyl.images",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that `import spondyl` stays free of torch."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'spondyl' has no attribute {name!r}")
+    value: object = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,1 @@
+"""Files to words and words to files. Nothing inside the house reads or writes one."""
