@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+# numba compiles the plain functions of this file; the checker's wrappers would be in its way
+import spondyl.xray.cpu_numba  # noqa: F401
 from jaxtyping import install_import_hook
 
 install_import_hook("spondyl", "typecheck.check")
