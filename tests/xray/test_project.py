@@ -1,7 +1,9 @@
 """The projector against truth: closed forms, exact path lengths, derivatives, and every backend against the readable one."""
 
+import ctypes
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,11 +11,28 @@ import torch
 from scenes import ANGLES, GRIDS, affine, chest, chest_truth, noise, turn, view
 
 from spondyl.geometry import View, rigid, stack_views
+from spondyl.xray import cpu
 from spondyl.xray.lines import lines_of
 from spondyl.xray.project import backends, project_channels
 from spondyl.xray.siddon import project_exact
 
 FAST = [b.name for b in backends() if b.available and b.name in ("native", "numba")]
+if cpu.library() is not None and cpu.library().spondyl_has_avx512():  # type: ignore[union-attr]
+    FAST.append("native, portable")
+
+
+@pytest.fixture(autouse=True)
+def _portable_code_where_asked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test of "native, portable" runs the code that processors without AVX-512 run."""
+    portable = "portable" in request.node.name
+    if portable:
+        ctypes.c_int.in_dll(cpu.library(), "spondyl_portable").value = 1  # type: ignore[arg-type]
+        request.node.funcargs["backend"] = request.node.callspec.params["backend"] = "native"
+    yield
+    if portable:
+        ctypes.c_int.in_dll(cpu.library(), "spondyl_portable").value = 0  # type: ignore[arg-type]
+
+
 BEAMS = ("cone", "slot", "parallel")
 
 

@@ -5,8 +5,8 @@
    Outside the grid the volume is zero. `lines` holds four images of h x w: x_mid, dx, y_mid, dy.
 
    The caller runs the same call in several threads; they share `next`, from which each takes the next job.
-   Two versions of the forward march: AVX-512, which loads a run of voxels and permutes it instead of gathering, and
-   portable C for every other processor. */
+   Two versions of the march and its adjoint: AVX-512, which loads a run of voxels and permutes it instead of gathering,
+   and portable C for every other processor. One file, long as it is: it is compiled alone, without a build system. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -40,13 +40,15 @@ typedef struct {
 #define CLONES
 #endif
 
+int spondyl_portable = 0; /* set by the tests: run the portable code on a processor that has AVX-512 */
+
 static inline int32_t take(int32_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
 
 /* ---- portable C: sixteen neighbouring lines at once, plane by plane ----------------------------------------------
    The arithmetic of the sixteen vectorises; only the loads and stores of the four neighbours are scalar. Plane by plane,
    because the sixteen read neighbouring voxels of a plane, while one line's voxels in many planes collide in the cache. */
 
-#define RUN 16
+#define RUN 16 /* lines a bundle */
 typedef struct {
     float x[RUN], dx[RUN], y[RUN], dy[RUN];
     int32_t live, lo, hi, ilo, ihi; /* planes with any line on the grid; planes with every line well inside */
@@ -235,23 +237,16 @@ CLONES void spondyl_slopes(const march_t *p) {
         }
 }
 
-/* The derivative by the volume. A job owns PLANES planes of one channel, so no two threads write one voxel. */
-CLONES void spondyl_spread(const march_t *p) {
-    const int64_t n = (int64_t)p->h * p->w;
-    const int32_t slabs = (p->nm + PLANES - 1) / PLANES;
-    for (int32_t job; (job = take(p->next)) < slabs * p->channels;) {
-        const int32_t c = job / slabs, k0 = job % slabs * PLANES, k1 = k0 + PLANES < p->nm ? k0 + PLANES : p->nm;
-        for (int32_t j = 0; j < p->nb; j++)
-            for (int32_t k = k0; k < k1; k++) memset(p->spread + c * p->channel_stride + k * p->sm + j * p->sb, 0, p->na * sizeof(float));
-        for (int32_t r = 0; r < p->h; r++)
-            for (int32_t q = 0; q < bundles(p); q++) {
-                const int64_t pixel = (int64_t)r * p->w + q * RUN;
-                const bundle_t b = bundle(p, pixel, p->w - q * RUN);
-                float weight[RUN] = {0};
-                memcpy(weight, p->weight + c * n + pixel, b.live * sizeof(float));
-                spread_bundle(p, p->spread + c * p->channel_stride, &b, weight, k0, k1 - 1);
-            }
-    }
+/* Every line of the view spread over planes k0 to k1 of one channel. */
+CLONES void spread_portable(const march_t *p, float *volume, const float *weights, int32_t k0, int32_t k1) {
+    for (int32_t r = 0; r < p->h; r++)
+        for (int32_t q = 0; q < bundles(p); q++) {
+            const int64_t pixel = (int64_t)r * p->w + q * RUN;
+            const bundle_t b = bundle(p, pixel, p->w - q * RUN);
+            float weight[RUN] = {0};
+            memcpy(weight, weights + pixel, b.live * sizeof(float));
+            spread_bundle(p, volume, &b, weight, k0, k1);
+        }
 }
 
 /* ---- a copy with the two inner axes exchanged: lets a view that marches along x run along contiguous voxels -------- */
@@ -469,13 +464,123 @@ V512 static void march_avx512(const march_t *p) {
         for (int32_t q = 0; q < tiles; q++) march_tile(p, job * ROWS, q * TILE);
 }
 
+/* ---- derivative by the volume, AVX-512: half a group at a time, in a window of 16 voxels ---------------------------
+   Neighbouring lines write the same voxels, and a load that waits for the store before it costs more than arithmetic. So
+   the window is held in registers, and every lane adds its hat function to all of it. */
+
+typedef struct {
+    __m512 x, dx, y, dy;
+    float xa, dxa, xb, dxb, ya, dya, yb, dyb; /* first and last lane of the half */
+    int32_t first, ilo, ihi;
+} half_t;
+
+V512 static inline __m512 spread_lanes(__m512 v, int first) {
+    const __m512i lane = _mm512_set_epi32(7, 6, 5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(lane, _mm512_set1_epi32(first)), v);
+}
+
+/* The half of a group from lane `first` on; ihi < ilo where its lanes are not in order. */
+V512 static half_t half_of(const march_t *p, const group_t *g, int first) {
+    half_t h = {spread_lanes(g->x, first), spread_lanes(g->dx, first), spread_lanes(g->y, first), spread_lanes(g->dy, first)};
+    h.first = first, h.ilo = g->ilo, h.ihi = g->ihi;
+    const float t0 = g->ilo - p->k_mid, t1 = g->ihi - p->k_mid;
+    if (!same_order(order(h.x, h.dx, t0), order(h.x, h.dx, t1)) || !same_order(order(h.y, h.dy, t0), order(h.y, h.dy, t1))) h.ihi = h.ilo - 1;
+    h.xa = first_of(h.x), h.xb = first_of(lane_at(h.x, 7)), h.dxa = first_of(h.dx), h.dxb = first_of(lane_at(h.dx, 7));
+    h.ya = first_of(h.y), h.yb = first_of(lane_at(h.y, 7)), h.dya = first_of(h.dy), h.dyb = first_of(lane_at(h.dy, 7));
+    return h;
+}
+
+/* Adds the eight lanes' weights to plane k; 0 where the half does not fit a window and nothing was done. */
+V512 static inline int spread_half(const march_t *p, const half_t *h, float *plane, float t, __m512 weight) {
+    const float xa = fmaf(t, h->dxa, h->xa), xb = fmaf(t, h->dxb, h->xb), ya = fmaf(t, h->dya, h->ya), yb = fmaf(t, h->dyb, h->yb);
+    const int32_t i0 = (int32_t)fminf(xa, xb), span = (int32_t)fmaxf(xa, xb) - i0;
+    const int32_t j0 = (int32_t)fminf(ya, yb), rows = (int32_t)fmaxf(ya, yb) - j0;
+    if (span > 13 || rows >= MAXROWS || i0 < 0 || j0 < 0 || j0 + rows + 1 >= p->nb) return 0;
+    const __m512 tt = _mm512_set1_ps(t), one = _mm512_set1_ps(1), zero = _mm512_setzero_ps();
+    const __m512 iota = _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512 dy = _mm512_sub_ps(_mm512_fmadd_ps(tt, h->dy, h->y), _mm512_set1_ps(j0));
+    float at[16] __attribute__((aligned(64))), share[MAXROWS + 1][16] __attribute__((aligned(64)));
+    _mm512_store_ps(at, _mm512_sub_ps(_mm512_fmadd_ps(tt, h->dx, h->x), _mm512_set1_ps(i0)));
+    for (int j = 0; j < rows + 2; j++) {
+        const __m512 hat = _mm512_max_ps(zero, _mm512_sub_ps(one, _mm512_abs_ps(_mm512_sub_ps(dy, _mm512_set1_ps(j)))));
+        _mm512_store_ps(share[j], _mm512_mul_ps(weight, hat));
+    }
+    __m512 hats[8];
+    for (int e = 0; e < 8; e++) hats[e] = _mm512_max_ps(zero, _mm512_sub_ps(one, _mm512_abs_ps(_mm512_sub_ps(iota, _mm512_set1_ps(at[e])))));
+    const int32_t left = p->na - i0;
+    const __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1); /* the row's end: beyond lies another thread's plane */
+    float *row = plane + j0 * p->sb + i0;
+    for (int j = 0; j < rows + 2; j++, row += p->sb) {
+        __m512 window = _mm512_maskz_loadu_ps(mask, row), other = zero; /* two sums: half the latency */
+        for (int e = 0; e < 8; e += 2) {
+            window = _mm512_fmadd_ps(hats[e], _mm512_set1_ps(share[j][e]), window);
+            other = _mm512_fmadd_ps(hats[e + 1], _mm512_set1_ps(share[j][e + 1]), other);
+        }
+        _mm512_mask_storeu_ps(row, mask, _mm512_add_ps(window, other));
+    }
+    return 1;
+}
+
+/* The edge and the odd half, lane by lane. */
+static inline void spread_singly(const march_t *p, const bundle_t *b, int first, int count, float *plane, float t, const float *weight) {
+    edge_t q;
+    for (int e = first; e < first + count && e < b->live; e++)
+        if (edge(p, b, e, t, &q))
+            for (int n = 0; n < 4; n++) plane[q.at[n]] += weight[e] * q.w[n];
+}
+
+V512 static void spread_group(const march_t *p, float *volume, int64_t pixel, int live, const float *weights, int32_t k0, int32_t k1) {
+    group_t g;
+    open_group(p, pixel, live, &g);
+    if (g.lo > k1 || g.hi < k0) return;
+    const int count = live < 16 ? live : 16;
+    bundle_t b = {.live = count};
+    _mm512_storeu_ps(b.x, g.x), _mm512_storeu_ps(b.dx, g.dx), _mm512_storeu_ps(b.y, g.y), _mm512_storeu_ps(b.dy, g.dy);
+    float weight[16] = {0};
+    memcpy(weight, weights, count * sizeof(float));
+    const __m512 all = _mm512_loadu_ps(weight);
+    for (int first = 0; first < count; first += 8) {
+        const half_t h = half_of(p, &g, first);
+        const __m512 mine = spread_lanes(all, first);
+        for (int32_t k = k0 > g.lo ? k0 : g.lo; k <= k1 && k <= g.hi; k++) {
+            float *plane = volume + k * p->sm;
+            const float t = k - p->k_mid;
+            if (!(k >= h.ilo && k <= h.ihi && spread_half(p, &h, plane, t, mine))) spread_singly(p, &b, first, 8, plane, t, weight);
+        }
+    }
+}
+
 int spondyl_has_avx512(void) {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return !spondyl_portable && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #else
 int spondyl_has_avx512(void) { return 0; }
 #endif
+
+/* The derivative by the volume. A job owns PLANES planes of one channel, so no two threads write one voxel. */
+void spondyl_spread(const march_t *p) {
+    const int64_t n = (int64_t)p->h * p->w;
+    const int32_t slabs = (p->nm + PLANES - 1) / PLANES;
+#ifdef V512
+    const int wide = spondyl_has_avx512();
+#endif
+    for (int32_t job; (job = take(p->next)) < slabs * p->channels;) {
+        const int32_t c = job / slabs, k0 = job % slabs * PLANES, k1 = k0 + PLANES < p->nm ? k0 + PLANES : p->nm;
+        float *volume = p->spread + c * p->channel_stride;
+        const float *weight = p->weight + c * n;
+        for (int32_t j = 0; j < p->nb; j++)
+            for (int32_t k = k0; k < k1; k++) memset(volume + k * p->sm + j * p->sb, 0, p->na * sizeof(float));
+#ifdef V512
+        if (wide) {
+            for (int32_t r = 0; r < p->h; r++)
+                for (int32_t u = 0; u < p->w; u += 16) spread_group(p, volume, (int64_t)r * p->w + u, p->w - u, weight + (int64_t)r * p->w + u, k0, k1 - 1);
+            continue;
+        }
+#endif
+        spread_portable(p, volume, weight, k0, k1 - 1);
+    }
+}
 
 void spondyl_march(const march_t *p) {
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
