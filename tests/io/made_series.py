@@ -8,7 +8,17 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from spondyl.images import Volume
+
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+ORIENTATIONS = {
+    "axial": AXIAL,
+    "feet first, shown from above": (-1, 0, 0, 0, 1, 0),
+    "prone": (-1, 0, 0, 0, -1, 0),
+    "sagittal": (0, 1, 0, 0, 0, -1),
+    "coronal": (1, 0, 0, 0, 0, -1),
+    "oblique": (0.8, 0.6, 0, -0.36, 0.48, 0.8),
+}
 # HU at the world's origin and its change per mm along x, y and z.
 FIELD_HU, FIELD_HU_PER_MM = -200.0, np.array([3.0, -5.0, 7.0])
 SLOPE, INTERCEPT = 0.125, -1024.0
@@ -138,3 +148,11 @@ def enhanced_ct(positions: Sequence[np.ndarray], orientation: Sequence[float] = 
     ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], frames
     set_pixels(ds, np.stack(planes))
     return ds
+
+
+def assert_is_field(volume: Volume, within_hu: float = SLOPE / 2 + 1e-3) -> None:
+    """Assert that every voxel holds the HU that the field has where the affine says it lies."""
+    z, y, x = np.indices(volume.hu.shape)
+    m = volume.world_from_voxel.double().numpy()
+    points = np.stack([x, y, z], axis=-1) @ m[:3, :3].T + m[:3, 3]
+    assert np.abs(volume.hu.numpy() - field_hu(points)).max() <= within_hu

@@ -5,11 +5,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from made_series import even_positions, save, write_series
+from made_series import assert_is_field, even_positions, save, write_series
+from one_line import refused
 from pydicom import dcmread
-from test_dicom_read import assert_is_field, read, refused
 
 from spondyl.io import dicom_files
+from spondyl.io.volumes import read_ct
 
 
 def zipped(folder: Path, target: Path, prefix: str = "") -> Path:
@@ -22,7 +23,7 @@ def zipped(folder: Path, target: Path, prefix: str = "") -> Path:
 
 def test_a_zip_of_a_series_is_the_series(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "s")
-    from_zip, from_folder = read(zipped(folder, tmp_path / "s.zip", "deep/er/")), read(folder)
+    from_zip, from_folder = read_ct(zipped(folder, tmp_path / "s.zip", "deep/er/")), read_ct(folder)
     assert bool((from_zip[0].hu == from_folder[0].hu).all())
     assert from_zip[1].sha256 == from_folder[1].sha256
     assert_is_field(from_zip[0])
@@ -32,7 +33,7 @@ def test_what_is_not_dicom_is_left_out_and_named(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "s")
     (folder / "readme.txt").write_text("hello")
     (folder / "empty.dcm").write_bytes(b"")
-    text = " ".join(read(folder)[1].notes)
+    text = " ".join(read_ct(folder)[1].notes)
     assert "2 files are not DICOM and were left out (empty.dcm, readme.txt)" in text
 
 
@@ -42,7 +43,7 @@ def test_directories_of_media_and_hidden_files_are_passed_over_in_silence(tmp_pa
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(b"junk")
     for path in (folder, zipped(folder, tmp_path / "s.zip")):
-        assert read(path)[1].notes == ()
+        assert read_ct(path)[1].notes == ()
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A folder of results is there whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -76,3 +77,14 @@ def test_a_folder_where_a_result_should_go_is_refused_before_anything_moves(tmp_
     with pytest.raises(ValueError, match=r"b\.png is a folder"):
         fill(tmp_path, "a.png", "b.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.png"]
+
+
+def test_an_error_names_the_users_folder_and_keeps_its_number(tmp_path: Path) -> None:
+    def fail() -> None:
+        with whole_folder(tmp_path / "out") as staging:
+            raise OSError(errno.ENOSPC, "No space left on device", str(staging / "pa.png"))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fail()
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "out" / "pa.png")

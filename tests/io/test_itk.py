@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from one_line import refused
 
 from spondyl.io.itk import read_itk
 from spondyl.io.volumes import read_ct
@@ -20,14 +21,6 @@ def image(shape: tuple[int, ...] = (4, 5, 6)) -> sitk.Image:
         out.SetOrigin((10.0, -20.0, 30.0))
         out.SetDirection(OBLIQUE)
     return out
-
-
-def refused(path: Path, *words: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the words are the match)
-        read_ct(path)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert all(word in text for word in words), text
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nrrd", "a.nhdr"])

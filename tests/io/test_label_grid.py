@@ -43,6 +43,14 @@ def test_a_coarser_map_is_carried_by_nearest_neighbour() -> None:
     assert "4 x 4 x 4 mm" in notes[0]
 
 
+@pytest.mark.parametrize("shift_mm", [0.8, -0.8])
+def test_a_shift_of_less_than_half_a_voxel_moves_no_label(shift_mm: float) -> None:
+    moved = AFFINE.copy()
+    moved[:3, 3] += shift_mm
+    placed, _ = onto_grid(LABELS, moved, LABELS.shape, AFFINE, "seg")
+    assert np.array_equal(placed, LABELS)
+
+
 def test_labels_partly_outside_the_ct_say_how_much_is_left() -> None:
     up = AFFINE.copy()
     up[2, 3] += 40.0

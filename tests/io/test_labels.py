@@ -91,6 +91,11 @@ def test_a_sixth_lumbar_vertebra_and_the_sacrum_are_verse_when_they_follow_l5() 
     assert guess_scheme(*made_spine((23, 24, 25, 26))).scheme == "verse"
 
 
+def test_a_run_of_vertebrae_is_believed_before_one_with_gaps() -> None:
+    # from the top L4, L5, S1 of TotalSegmentator; VerSe would read T13, coccyx, sacrum
+    assert guess_scheme(*made_spine((28, 27, 26))).scheme == "totalsegmentator"
+
+
 def test_what_two_schemes_read_differently_is_refused_with_the_choice() -> None:
     # 25 below 26: verse's L6 and sacrum upside down, or TotalSegmentator's S1 and sacrum
     with pytest.raises(ValueError, match=r"verse or as .*; pass --label-scheme"):

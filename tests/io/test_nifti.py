@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_line import refused
 
 from spondyl.images import Volume
 from spondyl.io.nifti import read_nifti, write_nifti
@@ -27,14 +28,6 @@ def hu(shape: tuple[int, int, int] = (4, 5, 6)) -> np.ndarray:
 def saved(path: Path, data: np.ndarray, affine: np.ndarray = RAS, kind: type = nib.Nifti1Image) -> Path:
     nib.save(kind(data, affine), path)
     return path
-
-
-def refused(path: Path, *words: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the words are the match)
-        read_ct(path)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert all(word in text for word in words), text
 
 
 def edit(path: Path, **fields: object) -> Path:

@@ -24,7 +24,7 @@ def with_organs() -> tuple[np.ndarray, np.ndarray]:
     return labels, affine
 
 
-def made_chest(side: float = 1.0) -> np.ndarray:
+def made_chest() -> np.ndarray:
     """HU of a 4 mm trunk with lungs, a spine behind, a sternum in front, and ribs that fall towards the front."""
     z, y, x = np.meshgrid(np.arange(70), np.arange(70), np.arange(100), indexing="ij")
     trunk = ((x - 50) / 40.0) ** 2 + ((y - 35) / 25.0) ** 2 < 1
@@ -112,6 +112,15 @@ def test_front_and_back_and_up_and_down_of_a_chest_are_seen_without_labels(axis:
 def test_a_chest_upside_down_and_back_to_front_is_seen_in_both() -> None:
     found = flip_warnings(chest_volume(mirrored(mirrored(CHEST_AFFINE, 1), 2)))
     assert len(found) == 2
+
+
+def test_bone_on_both_sides_is_not_judged() -> None:
+    hu = made_chest()
+    # thin plates in front of the lower sixty percent, more bone than the spine has
+    hu[:42, [13, 14, 17, 18, 21, 22, 25, 26], 40:61] = 600.0
+    for axis in (0, 1):
+        volume = Volume(torch.from_numpy(hu), torch.from_numpy(mirrored(CHEST_AFFINE, axis)))
+        assert flip_warnings(volume) == ()
 
 
 def test_grey_values_and_narrow_fields_of_view_are_not_judged() -> None:

@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 from made_series import enhanced_ct, even_positions, save, write_series
 from made_spine import made_spine, mirrored
+from one_line import refused
 
 from spondyl.io.volumes import read_ct, read_labelled
 
@@ -25,14 +26,6 @@ def write_lps(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
 
 def spine_ct(labels: np.ndarray) -> np.ndarray:
     return np.where(labels > 0, 300, -1000).astype(np.int16)
-
-
-def refused(path: Path, *words: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the words are the match)
-        read_ct(path)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert all(word in text for word in words), text
 
 
 def test_a_volume_is_float32_hu_with_a_float64_affine(tmp_path: Path) -> None:
