@@ -1,1 +1,1 @@
-"""A spine's numbers: from labels, corners or curves to angles. Draws nothing, logs nothing, saves nothing."""
+"""Rulers: a spine's numbers from a labelled CT, from the exact curve, or from corners in a picture. They draw nothing."""
