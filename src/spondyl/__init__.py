@@ -1,6 +1,21 @@
 """spondyl: cross-modal spine imaging. The public words and verbs, each imported when first used."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what a type checker sees; at run time the names come from __getattr__
+    from spondyl.geometry import View as View
+    from spondyl.images import BackImage as BackImage
+    from spondyl.images import Radiograph as Radiograph
+    from spondyl.images import Ultrasound as Ultrasound
+    from spondyl.images import Volume as Volume
+    from spondyl.pairs import Pair as Pair
+    from spondyl.pairs import Subject as Subject
+    from spondyl.spine import LEVELS as LEVELS
+    from spondyl.spine import Cobb as Cobb
+    from spondyl.spine import Corners as Corners
+    from spondyl.spine import Sagittal as Sagittal
+    from spondyl.spine import SpineCurve as SpineCurve
 
 __version__ = "0.1.0"
 

@@ -82,12 +82,17 @@ class SpineCurve:
         if not bool(torch.isfinite(self.centres_mm).all()):
             raise ValueError("centres_mm holds NaN or infinite numbers; leave a level out instead")
         gram = self.axes.double() @ self.axes.double().mT
-        if n and float((gram - torch.eye(3, dtype=torch.float64)).abs().max()) > 1e-3:
+        # written so that a NaN fails too
+        if n and not float((gram - torch.eye(3, dtype=torch.float64)).abs().max()) <= 1e-3:
             raise ValueError("axes are not orthonormal; wanted three unit vectors (left, posterior, cranial) a level")
+        if n and bool((torch.linalg.det(self.axes.double()) < 0).any()):
+            raise ValueError("axes mirror; wanted left x posterior = cranial at every level")
 
     def index(self, level: str) -> int:
         """Row of a level. Raises ValueError where it is not visible."""
         if level not in self.levels:
+            if not self.levels:
+                raise ValueError(f"{level} is not in this spine, which has no level at all")
             raise ValueError(
                 f"{level} is not in this spine ({self.levels[0]} to {self.levels[-1]}); nothing is extrapolated"
             )
@@ -114,15 +119,33 @@ class SpineCurve:
         """
         if view.batch_shape != ():
             raise ValueError(f"project wants one view, not a batch of {tuple(view.batch_shape)}; index the batch first")
-        rims = self.endplate_rims_mm()
-        flat = view.project_points(rims.reshape(-1, 3).to(view.world_from_detector))
-        pixels = flat.reshape(*rims.shape[:3], 2)
-        u = torch.nan_to_num(pixels[..., 1], nan=0.0)
-        first = torch.gather(pixels, 2, u.argmin(2)[..., None, None].expand(-1, -1, 1, 2))
-        last = torch.gather(pixels, 2, u.argmax(2)[..., None, None].expand(-1, -1, 1, 2))
-        corners = torch.cat([first, last], dim=2).reshape(len(self.levels), 4, 2)
+        first, last = (self._rim_end(view, side) for side in (-1, 1))
+        corners = torch.stack([first, last], dim=2).reshape(len(self.levels), 4, 2)
         confidence = torch.isfinite(corners).all(dim=2).to(corners.dtype).mean(dim=1)
         return Corners(self.levels, corners, confidence, view)
+
+    def _rim_end(self, view: View, side: int) -> Float[Tensor, "l 2 2"]:
+        """Pixel of each endplate's rim point with the smallest (side -1) or largest (side 1) u; NaN where there is none."""
+        points = 90
+        phi = torch.arange(points, dtype=torch.float64) * (2 * math.pi / points)
+        u = side * self._rim_pixels(view, phi.expand(len(self.levels), 2, points))[..., 1]
+        top = torch.nan_to_num(u, nan=-math.inf).argmax(dim=-1, keepdim=True)
+        # u is smooth in phi: three parabola steps find the extremum far below what a finer sampling would
+        best, step = phi[top], 2 * math.pi / points
+        for _ in range(3):
+            around = torch.cat([best - step, best, best + step], dim=-1)
+            low, mid, high = (side * self._rim_pixels(view, around)[..., 1]).unbind(dim=-1)
+            bend = low - 2 * mid + high
+            shift = torch.where(bend < 0, (low - high) / (2 * bend), torch.zeros_like(bend)).clamp(-1, 1)
+            best, step = best + step * shift[..., None], step / 4
+        return self._rim_pixels(view, best)[..., 0, :].to(self.endplates_mm.dtype)
+
+    def _rim_pixels(self, view: View, phi: Float[Tensor, "l 2 n"]) -> Float[Tensor, "l 2 n 2"]:
+        """Pixels of rim points at angle phi from the vertebra's left towards its back, float64."""
+        plate = self.endplates_mm.double()
+        turn = torch.stack([torch.ones_like(phi), phi.cos(), phi.sin()], dim=-1)
+        points = (turn @ plate).reshape(-1, 3).to(view.device)
+        return view.to(dtype=torch.float64).project_points(points).reshape(*phi.shape, 2).cpu()
 
     def subset(self, levels: Sequence[str]) -> "SpineCurve":
         """The same spine with these levels only, in cranial to caudal order."""

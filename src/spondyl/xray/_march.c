@@ -1,4 +1,5 @@
-/* Sums of bilinear samples along lines through a stack of planes (Joseph 1982), and their derivatives. Float32.
+/* This file is longer than 300 lines: it is compiled alone, without a build system.
+   Sums of bilinear samples along lines through a stack of planes (Joseph 1982), and their derivatives. Float32.
 
    A volume is seen as nm planes of nb x na voxels; the innermost axis a is contiguous, sb and sm are the strides of the
    other two, in voxels. A line crosses plane k at (x, y) = (x_mid + (k - k_mid) dx, y_mid + (k - k_mid) dy), in voxels.
@@ -6,7 +7,7 @@
 
    The caller runs the same call in several threads; they share `next`, from which each takes the next job.
    Two versions of the march and its adjoint: AVX-512, which loads a run of voxels and permutes it instead of gathering,
-   and portable C for every other processor. One file, long as it is: it is compiled alone, without a build system. */
+   and portable C for every other processor. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>

@@ -4,13 +4,14 @@ The same sums as `reference.march`. The volume's gradient is spread with atomic 
 run to run. The kernels are tested on the CPU in Triton's interpreter; no figure on a GPU stands behind them yet.
 """
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from spondyl.xray.lines import Lines
 
@@ -114,9 +115,9 @@ class _March(torch.autograd.Function):
     """Sums along lines, as in `cpu._March`; first derivatives only."""
 
     @staticmethod
-    def forward(ctx: Any, channels: Tensor, coefficients: Tensor, axis: int, k_mid: float) -> Tensor:
+    def forward(ctx: FunctionCtx, channels: Tensor, coefficients: Tensor, axis: int, k_mid: float) -> Tensor:
         ctx.save_for_backward(channels, coefficients)
-        ctx.axis, ctx.k_mid = axis, k_mid
+        ctx.setting = (axis, k_mid)  # type: ignore[attr-defined]
         n = coefficients[0].numel()
         out = channels.new_empty((channels.shape[0], *coefficients.shape[1:]))
         grid = (triton.cdiv(n, TILE), channels.shape[0])
@@ -125,20 +126,21 @@ class _March(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, weight: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        channels, coefficients = ctx.saved_tensors
+    def backward(ctx: FunctionCtx, weight: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        channels, coefficients = ctx.saved_tensors  # type: ignore[attr-defined]
+        axis, k_mid = ctx.setting  # type: ignore[attr-defined]
         weight = weight.contiguous()
-        n, layout = coefficients[0].numel(), _layout(channels.shape, ctx.axis)
+        n, layout = coefficients[0].numel(), _layout(channels.shape, axis)
         by_volume = by_lines = None
-        if ctx.needs_input_grad[0]:
+        if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
             by_volume = torch.zeros_like(channels)
             grid = (triton.cdiv(n, TILE), channels.shape[0])
-            _spread_kernel[grid](by_volume, coefficients, weight, n, ctx.k_mid, *layout, tile=TILE)
-        if ctx.needs_input_grad[1]:
+            _spread_kernel[grid](by_volume, coefficients, weight, n, k_mid, *layout, tile=TILE)
+        if ctx.needs_input_grad[1]:  # type: ignore[attr-defined]
             by_lines = torch.empty_like(coefficients)
             count = channels.shape[0]
             _slopes_kernel[(triton.cdiv(n, TILE),)](
-                channels, coefficients, weight, by_lines, n, ctx.k_mid, *layout, count, tile=TILE
+                channels, coefficients, weight, by_lines, n, k_mid, *layout, count, tile=TILE
             )
         return by_volume, by_lines, None, None
 
