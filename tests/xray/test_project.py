@@ -243,6 +243,18 @@ def test_one_axis_serves_a_whole_view_and_it_is_the_beams() -> None:
     assert [lines_of(view(a, t), world_from_voxel, shape).axis for a, t in ((0, 0), (90, 0), (0, 75))] == [1, 0, 2]
 
 
+@pytest.mark.skipif(cpu.library() is None, reason="no compiled projector here")
+@pytest.mark.parametrize("beam", BEAMS)
+def test_the_compiled_lines_are_those_of_torch(beam: str) -> None:
+    for shape, world_from_voxel in GRIDS.values():
+        for angle, tilt in ANGLES:
+            v = view(angle, tilt, beam)
+            ours, expected = cpu.native_lines(v, world_from_voxel, shape), lines_of(v, world_from_voxel, shape)
+            assert (ours.axis, ours.k_mid) == (expected.axis, expected.k_mid)
+            torch.testing.assert_close(ours.coefficients, expected.coefficients, rtol=1e-5, atol=1e-4)
+            torch.testing.assert_close(ours.step_mm, expected.step_mm, rtol=1e-6, atol=0)
+
+
 def test_a_source_inside_the_volume_is_refused() -> None:
     shape, world_from_voxel = GRIDS["plain"]
     inside = view(sdd_mm=20)

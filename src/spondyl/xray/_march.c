@@ -45,6 +45,37 @@ int spondyl_portable = 0; /* set by the tests: run the portable code on a proces
 
 static inline int32_t take(int32_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
 
+/* ---- the lines themselves: what lines.py computes, for calls that need no derivative -------------------------------- */
+
+typedef struct {
+    double turn[3][3];  /* detector axes (u, v, beam) seen along the grid's axes a, b and m: rows a, b, m; voxels per mm */
+    double origin[3];   /* detector centre along a, b, m, voxels */
+    double pitch_u, pitch_v, sdd, k_mid;
+    int32_t h, w, fan_u, fan_v; /* fan: rays diverge along u, along v */
+    float *lines, *step;        /* [4][h][w]; [h][w] */
+    int32_t *next;
+} aim_t;
+
+void spondyl_aim(const aim_t *p) {
+    const int64_t n = (int64_t)p->h * p->w;
+    for (int32_t r; (r = take(p->next)) < p->h;) {
+        const double y = (r - (p->h - 1) / 2.) * p->pitch_v, vy = p->fan_v ? y : 0;
+        for (int32_t c = 0; c < p->w; c++) {
+            const double x = (c - (p->w - 1) / 2.) * p->pitch_u, vx = p->fan_u ? x : 0;
+            double d[3], o[3];
+            for (int i = 0; i < 3; i++) {
+                d[i] = p->turn[i][0] * vx + p->turn[i][1] * vy + p->turn[i][2] * p->sdd;
+                o[i] = p->turn[i][0] * x + p->turn[i][1] * y + p->origin[i];
+            }
+            const double per_plane = 1 / d[2], to_mid = p->k_mid - o[2], dx = d[0] * per_plane, dy = d[1] * per_plane;
+            const int64_t at = r * (int64_t)p->w + c;
+            p->lines[at] = (float)(o[0] + to_mid * dx), p->lines[n + at] = (float)dx;
+            p->lines[2 * n + at] = (float)(o[1] + to_mid * dy), p->lines[3 * n + at] = (float)dy;
+            p->step[at] = (float)(sqrt(vx * vx + vy * vy + p->sdd * p->sdd) * fabs(per_plane));
+        }
+    }
+}
+
 /* ---- portable C: sixteen neighbouring lines at once, plane by plane ----------------------------------------------
    The arithmetic of the sixteen vectorises; only the loads and stores of the four neighbours are scalar. Plane by plane,
    because the sixteen read neighbouring voxels of a plane, while one line's voxels in many planes collide in the cache. */
@@ -354,6 +385,7 @@ V512 static __m512 gather16(const float *plane, int64_t sb, int32_t nb, int32_t 
         for (int di = 0; di < 2; di++) {
             const __m512i i = _mm512_add_epi32(ix, _mm512_set1_epi32(di)), j = _mm512_add_epi32(iy, _mm512_set1_epi32(dj));
             const __mmask16 on = _mm512_cmplt_epu32_mask(i, _mm512_set1_epi32(na)) & _mm512_cmplt_epu32_mask(j, _mm512_set1_epi32(nb));
+            if (!on) continue;
             const __m512i at = _mm512_add_epi32(_mm512_mullo_epi32(j, _mm512_set1_epi32((int)sb)), i);
             const __m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), on, at, plane, 4);
             const __m512 wx = di ? fx : _mm512_sub_ps(one, fx), wy = dj ? fy : _mm512_sub_ps(one, fy);

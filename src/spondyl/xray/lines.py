@@ -32,6 +32,17 @@ class Lines:
     k_mid: float
 
 
+def aim(
+    view: View, world_from_voxel: Float[Tensor, "4 4"], shape_voxels: tuple[int, int, int]
+) -> tuple[int, Float[Tensor, "3 3"], Float[Tensor, "3"], float]:
+    """The marching axis; the detector's axes and centre along the grid's (in-plane, in-plane, marching) axes; k_mid."""
+    voxel_from_world = torch.linalg.inv(world_from_voxel.to(view.device, torch.float64))
+    placed = voxel_from_world @ view.world_from_detector.double()
+    axis = int(placed[:3, 2].detach().abs().argmax())
+    order = [*((1, 2), (0, 2), (0, 1))[axis], axis]
+    return axis, placed[order, :3], placed[order, 3], (shape_voxels[2 - axis] - 1) / 2
+
+
 def lines_of(
     view: View,
     world_from_voxel: Float[Tensor, "4 4"],
@@ -42,13 +53,7 @@ def lines_of(
 
     Any invertible affine grid is right: oblique, anisotropic, mirrored or sheared. float64 inside, `dtype` out.
     """
-    voxel_from_world = torch.linalg.inv(world_from_voxel.to(view.device, torch.float64))
-    placed = voxel_from_world @ view.world_from_detector.double()
-    turn, origin = placed[:3, :3], placed[:3, 3]
-    axis = int(turn[:, 2].detach().abs().argmax())
-    a, b = ((1, 2), (0, 2), (0, 1))[axis]
-    k_mid = (shape_voxels[2 - axis] - 1) / 2
-
+    axis, turn, origin, k_mid = aim(view, world_from_voxel, shape_voxels)
     (h, w), (pitch_v, pitch_u) = view.shape_px, view.pixel_spacing_mm
     count = {"dtype": torch.float64, "device": view.device}
     y = ((torch.arange(h, **count) - (h - 1) / 2) * pitch_v)[:, None]  # type: ignore[call-overload]
@@ -56,9 +61,9 @@ def lines_of(
     sdd = view.source_to_detector_mm.double()
     vector_x = x if view.beam != "parallel" else torch.zeros_like(x)
     vector_y = y if view.beam == "cone" else torch.zeros_like(y)
-    direction = [turn[i, 0] * vector_x + turn[i, 1] * vector_y + turn[i, 2] * sdd for i in (a, b, axis)]
+    direction = [turn[i, 0] * vector_x + turn[i, 1] * vector_y + turn[i, 2] * sdd for i in range(3)]
     # through the pixel rather than the source: nearer to the grid, so less is lost to cancellation
-    through = [turn[i, 0] * x + turn[i, 1] * y + origin[i] for i in (a, b, axis)]
+    through = [turn[i, 0] * x + turn[i, 1] * y + origin[i] for i in range(3)]
 
     per_plane = 1 / direction[2]
     to_mid = k_mid - through[2]

@@ -101,7 +101,12 @@ def _project_one(
 ) -> Tensor:
     _check_source_outside(channels, world_from_voxel, view)
     shape = (channels.shape[1], channels.shape[2], channels.shape[3])
-    lines = lines_of(view, world_from_voxel, shape, torch.float64 if channels.dtype == torch.float64 else torch.float32)
+    moving = view.world_from_detector.requires_grad or view.source_to_detector_mm.requires_grad
+    if backend == "native" and not (moving and torch.is_grad_enabled()):
+        lines = cpu.native_lines(view, world_from_voxel, shape)
+    else:
+        precise = torch.float64 if channels.dtype == torch.float64 else torch.float32
+        lines = lines_of(view, world_from_voxel, shape, precise)
     if backend == "reference":
         sums = reference.march(channels, lines)
     elif backend == "cuda":
