@@ -1,0 +1,5 @@
+"""`python -m spondyl.cli`: the same as the console script."""
+
+from spondyl.cli.commands import main
+
+main()

@@ -1,0 +1,28 @@
+"""What a verb found, as a page for people (report.html) and as a record for programs (report.json)."""
+
+from spondyl.report.page import Film, report_html
+from spondyl.report.record import (
+    DISCLAIMER,
+    AngleRecord,
+    HeightRecord,
+    Input,
+    PictureRecord,
+    Report,
+    VolumeRecord,
+    angles_json,
+    report_json,
+)
+
+__all__ = [
+    "DISCLAIMER",
+    "AngleRecord",
+    "Film",
+    "HeightRecord",
+    "Input",
+    "PictureRecord",
+    "Report",
+    "VolumeRecord",
+    "angles_json",
+    "report_html",
+    "report_json",
+]

@@ -1,0 +1,1 @@
+"""Sensors and subjects: virtual patients and what each modality sees of them."""
