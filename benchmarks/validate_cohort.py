@@ -1,4 +1,4 @@
-"""Draw virtual patients and compare them with published norms: one row a target, with interval and pass or fail.
+"""Virtual patients against published norms, a row a target (longer than 300 lines: one table, read from top to bottom).
 
     python benchmarks/validate_cohort.py [--ais 1000] [--normal 1000] [--seed 7] [--out docs/validation.md]
 
@@ -269,6 +269,14 @@ def deformity_rows(normal: Sequence[Patient], ais: Sequence[Patient]) -> list[Ro
             lambda a: float(a.max()),
         )
     )
+    return [*rows, *height_and_type_rows(free, ais, main)]
+
+
+def height_and_type_rows(
+    free: Sequence[Patient], ais: Sequence[Patient], main: Sequence[tuple[Patient, Curve]]
+) -> list[Row]:
+    """Targets 10 and 11: height lost, mix of types, side."""
+    rows = []
     loss = np.array([height_loss_mm(p) for p in free if 40 <= max(c.cobb_deg for c in p.posture.curves) <= 52])
     rows.append(row("10", "height lost at Cobb 40-52, mm", 12, 24, loss, mean))
     kinds = np.array(

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+from jaxtyping import install_import_hook
+
 # numba compiles the plain functions of this file; the checker's wrappers would be in its way
 import spondyl.xray.cpu_numba  # noqa: F401
-from jaxtyping import install_import_hook
 
 install_import_hook("spondyl", "typecheck.check")
 

@@ -258,3 +258,18 @@ def test_lordosis_is_kyphosis_with_the_other_sign_and_nan_is_no_angle() -> None:
 def test_every_pair_of_neighbouring_levels_is_accepted_in_order() -> None:
     for upper, lower in itertools.pairwise(LEVELS):
         assert Cobb(**{**COBB, "upper": upper, "lower": lower}).upper == upper
+
+
+def test_a_slot_picture_needs_its_magnification_to_tell_a_tilt() -> None:
+    spine = column(("T8",), [turned(coronal_deg=40.0)])
+    view = View.around((0, 0, 0), source_to_detector_mm=1300, source_to_centre_mm=1000, beam="slot").to(
+        dtype=torch.float64
+    )
+    corners = spine.project(view)
+    with pytest.raises(ValueError, match="give u_magnification"):
+        corners.tilts_deg()
+    assert corners.tilts_deg(u_magnification=1.0)[0, 0].abs() < 34
+    # the endplates lie a body's half height off the centre, hence not quite at the centre's magnification
+    torch.testing.assert_close(
+        corners.tilts_deg(u_magnification=1.3)[0], torch.full((2,), 40.0).double(), atol=0.1, rtol=0
+    )

@@ -184,9 +184,19 @@ class Corners:
         if tuple(self.confidence.shape) != (n,):
             raise ValueError(f"confidence has shape {tuple(self.confidence.shape)}; wanted {(n,)}")
 
-    def tilts_deg(self) -> Float[Tensor, "l 2"]:
-        """Tilt of the superior and inferior endplate chord: degrees that the high-u end lies above the low-u end."""
+    def tilts_deg(self, *, u_magnification: float | None = None) -> Float[Tensor, "l 2"]:
+        """Tilt of the superior and inferior endplate chord: degrees that the high-u end lies above the low-u end.
+
+        A slot magnifies u and not v, so its picture is wider than the patient and every tilt in it too flat:
+        `u_magnification`, source-detector over source-spine distance, takes that back (see `View.magnification`).
+
+        Raises:
+            ValueError: for a slot view without `u_magnification`.
+        """
+        if u_magnification is None and self.view is not None and self.view.beam == "slot":
+            raise ValueError("a slot view magnifies u only; give u_magnification (source-detector over source-spine)")
         dv, du = (1.0, 1.0) if self.view is None else self.view.pixel_spacing_mm
+        du = du / (1.0 if u_magnification is None else u_magnification)
         chord = self.corners_px.reshape(-1, 2, 2, 2)
         step = chord[:, :, 1] - chord[:, :, 0]
         return torch.rad2deg(torch.atan2(-step[..., 0] * dv, step[..., 1] * du))

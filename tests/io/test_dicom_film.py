@@ -1,4 +1,4 @@
-"""DICOM radiographs in: bits, inversion, LUTs and windows against closed forms; what spacing means; what is refused."""
+"""DICOM radiographs in: bits, inversion, LUTs, windows, spacing, refusals (longer than 300 lines: one kind of file a test)."""
 
 import warnings
 from pathlib import Path

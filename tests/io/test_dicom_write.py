@@ -1,4 +1,4 @@
-"""DX out and back: depth within half a step, the view bit for bit, valid DICOM, always marked, the truth about sides."""
+"""DX out and back: depth, view, validity, marking, sides (longer than 300 lines: one attribute of the standard a test)."""
 
 import tempfile
 from dataclasses import replace

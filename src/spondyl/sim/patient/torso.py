@@ -114,6 +114,7 @@ def trunk_distance(torso: Torso, at: Coordinates, inside: Tensor | None = None) 
 
 
 def melt(a: Tensor, b: Tensor, blend_mm: float) -> Tensor:
+    """Union of two signed distances (mm) with a fillet of about `blend_mm`: the polynomial smooth minimum."""
     h = (blend_mm - (a - b).abs()).clamp_min_(0.0)
     return torch.minimum(a, b) - h * h / (4 * blend_mm)
 
