@@ -75,7 +75,9 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         raise ValueError("collate got no pair; wanted at least one")
     for name, kinds in (("source", {type(p.source) for p in pairs}), ("target", {type(p.target) for p in pairs})):
         if len(kinds) > 1:
-            raise ValueError(f"{name} images are of several kinds: {sorted(k.__name__ for k in kinds)}; batch one kind at a time")
+            raise ValueError(
+                f"{name} images are of several kinds: {sorted(k.__name__ for k in kinds)}; batch one kind at a time"
+            )
     sources, targets = [tensor_of(p.source) for p in pairs], [tensor_of(p.target) for p in pairs]
     for name, tensors in (("source", sources), ("target", targets)):
         shapes = {tuple(t.shape) for t in tensors}
