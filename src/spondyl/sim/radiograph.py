@@ -1,0 +1,85 @@
+"""The radiograph sensor: a standing exposure of a subject, frontal or lateral, with a slot scanner or a flat panel."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from spondyl.geometry import View, view_angle_deg
+from spondyl.images import Radiograph
+from spondyl.pairs import Subject
+from spondyl.sim.redraw import between, check_settings, redraw
+from spondyl.xray.attenuation import Materials, materials
+from spondyl.xray.expose import EXPOSURES, ExposureSettings, expose
+from spondyl.xray.geometries import GEOMETRIES, machine_named, view_for
+from spondyl.xray.spectrum import KVP_RANGE
+
+
+@dataclass(frozen=True)
+class RadiographSensor:
+    """An X-ray machine and how it is set; called with a subject it gives one radiograph that frames the subject's volume.
+
+    The same settings and the same state of the generator give the same picture.
+
+    Args:
+        view: "pa", "ap", "lateral", "right_lateral" or degrees of the source's azimuth as text; see `geometry.View`.
+        machine: a key of `xray.geometries.GEOMETRIES`: "slot", "cone", "c-arm", "parallel".
+        pixel_spacing_mm: on the detector, along a row; None: the volume's finest voxel magnified, at least the machine's pixel.
+        kvp: tube voltage, kV.
+        dose_share: dose at the detector over the machine's usual one (speed class 250 to 650 about the usual 400).
+        turn_deg: how far the patient stands turned, added to the view's azimuth.
+        ideal: one energy, no scatter, blur or noise; kvp and dose_share then play no part.
+    """
+
+    view: str = "pa"
+    machine: str = "slot"
+    pixel_spacing_mm: float | None = None
+    kvp: float = field(default=90.0, metadata=between(80.0, 110.0))
+    dose_share: float = field(default=1.0, metadata=between(0.6, 1.6))
+    turn_deg: float = field(default=0.0, metadata=between(-4.0, 4.0))
+    ideal: bool = False
+
+    def __post_init__(self) -> None:
+        view_angle_deg(self.view)
+        machine_named(self.machine)
+        check_settings(self, positive=("dose_share",))
+        low, high = KVP_RANGE
+        if not low <= self.kvp <= high:
+            raise ValueError(f"kvp is {self.kvp}; wanted {low:g} to {high:g} kV")
+        if self.pixel_spacing_mm is not None and not self.pixel_spacing_mm > 0:
+            raise ValueError(
+                f"pixel_spacing_mm is {self.pixel_spacing_mm}; wanted positive millimetres on the detector"
+            )
+
+    def __call__(self, subject: Subject, *, generator: torch.Generator) -> Radiograph:
+        """The radiograph of a subject: optical depth, with the view that took it.
+
+        Raises:
+            ValueError: what `view_for` and `expose` raise.
+        """
+        return self.of_materials(materials(subject.volume), subject, generator=generator)
+
+    def of_materials(self, body: Materials, subject: Subject, *, generator: torch.Generator) -> Radiograph:
+        """The same from the materials of the subject's volume, which several exposures can share."""
+        place = subject.volume.world_from_voxel
+        return expose(body, place, self.framing(subject), settings=self.exposure(), generator=generator)
+
+    def framing(self, subject: Subject) -> View:
+        """Where source and detector stand for this subject."""
+        angle = view_angle_deg(self.view) + self.turn_deg
+        view = view_for(subject.volume, self.machine, angle, pixel_spacing_mm=self.pixel_spacing_mm)
+        return view.to(device=subject.volume.hu.device)
+
+    def exposure(self) -> ExposureSettings:
+        """The physics of this exposure."""
+        if self.ideal:
+            return EXPOSURES["ideal"]
+        usual = EXPOSURES["slot" if GEOMETRIES[self.machine].beam == "slot" else "pa"]
+        return replace(usual, kvp=self.kvp, detector_dose_ugy=usual.detector_dose_ugy * self.dose_share)
+
+    def randomised(self, *, generator: torch.Generator) -> "RadiographSensor":
+        """The same machine as another hospital sets it: voltage, dose and the patient's turn drawn within their ranges."""
+        return redraw(self, generator=generator)
+
+
+PA = RadiographSensor("pa")
+LATERAL = RadiographSensor("lateral", kvp=104.0)
