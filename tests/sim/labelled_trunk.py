@@ -92,7 +92,9 @@ def _vertebra(hu: Array, labels: Array, own: Array, value: int) -> None:
 def _rib(hu: Array, labels: Array, own: Array) -> None:
     """An arc from the transverse process outwards and forwards."""
     x, y, z = own[..., 0], own[..., 1], own[..., 2]
-    around = np.hypot(np.hypot(np.abs(x) - 20, y - 20 + 0.012 * x * x) * 0 + (y - 24 + 0.006 * x * x), z + 0.2 * np.abs(x))
+    around = np.hypot(
+        np.hypot(np.abs(x) - 20, y - 20 + 0.012 * x * x) * 0 + (y - 24 + 0.006 * x * x), z + 0.2 * np.abs(x)
+    )
     inside = (around < 4) & (np.abs(x) > 20) & (np.abs(x) < 70)
     hu[inside] = 700
     labels[inside] = STRUCTURE_LABELS["rib"]
