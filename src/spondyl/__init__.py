@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time the names come from _
     from spondyl.images import Volume as Volume
     from spondyl.pairs import Pair as Pair
     from spondyl.pairs import Subject as Subject
+    from spondyl.simulate import simulate_pairs as simulate_pairs
     from spondyl.spine import LEVELS as LEVELS
     from spondyl.spine import Cobb as Cobb
     from spondyl.spine import Corners as Corners
@@ -32,6 +33,7 @@ _WHERE: dict[str, str] = {
     "Ultrasound": "spondyl.images",
     "View": "spondyl.geometry",
     "Volume": "spondyl.images",
+    "simulate_pairs": "spondyl.simulate",
 }
 
 __all__ = sorted(_WHERE)

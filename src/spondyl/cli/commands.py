@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from spondyl import __version__
+from spondyl.cli.cohort_commands import register
 from spondyl.cli.stopping import failure_of, quiet, stoppable
 
 app = typer.Typer(
@@ -106,6 +107,9 @@ def demo(
     _say(done.lines)
 
 
+register(app)
+
+
 @app.command()
 def doctor() -> None:
     """Show versions, devices, free memory and what is missing."""
@@ -142,7 +146,7 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-COMMANDS = ("project", "measure", "demo", "doctor")
+COMMANDS = ("project", "measure", "demo", "simulate", "validate", "doctor")
 
 
 def main() -> None:
