@@ -106,12 +106,12 @@ def test_the_kernel_blurs_by_its_width() -> None:
 def test_a_thick_slice_averages_its_neighbours() -> None:
     hu = torch.zeros(21, 8, 8)
     hu[10] = 1000.0
-    scan = CtSensor(noise_hu=0.0, streak_hu=0.0, kernel_fwhm_mm=0.0, slice_mm=2.0)(
+    scan = CtSensor(noise_hu=0.0, streak_hu=0.0, kernel_fwhm_mm=0.0, slice_mm=3.0)(
         subject(hu, (1.0, 1.0, 1.0)), generator=seeded()
     )
     profile, z = scan.hu[:, 4, 4], torch.arange(21.0)
     sigma = float(((profile * (z - 10) ** 2).sum() / profile.sum()).sqrt())
-    assert sigma == pytest.approx(math.sqrt((2.0**2 - 1) / 12), rel=0.05)
+    assert sigma == pytest.approx(math.sqrt((3.0**2 - 1) / 12), rel=0.03)
 
 
 def test_another_spacing_keeps_place_and_outer_faces() -> None:

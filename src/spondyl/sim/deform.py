@@ -23,6 +23,8 @@ AIR_HU = -1000.0
 GREY_ABOVE_HU = -200.0
 # What is denser than this must lie inside the new grid.
 BODY_HU = -500.0
+# Points of the body that the new grid is laid around, mm apart.
+SEEN_EVERY_MM = 6.0
 # Endplates of the wanted spine may differ from the subject's own by this, mm, before the truth would be wrong.
 SAME_BONE_MM = 0.5
 
@@ -90,18 +92,21 @@ def warped(volume: Volume, warp: Warp) -> Volume:
 
 def _grown(volume: Volume, warp: Warp) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Lowest voxel (x, y, z) of the new grid in the old one, and its shape (z, y, x)."""
-    steps = [max(int(6.0 / s), 1) for s in reversed(volume.spacing_mm)]
-    body = volume.hu[:: steps[0], :: steps[1], :: steps[2]] > BODY_HU
-    index = torch.nonzero(body).double() * torch.tensor(steps, device=body.device)
-    voxel_from_world = torch.linalg.inv(volume.world_from_voxel.double()).to(body.device)
-    world = transform_points(volume.world_from_voxel.double().to(body.device), index.flip(-1))
-    there = transform_points(voxel_from_world, warp.forward(world.float()).double())
-    size = torch.tensor(list(reversed(volume.hu.shape)), dtype=torch.float64, device=body.device)
-    if len(there) == 0:
-        there = size[None] / 2
-    margin = torch.tensor(list(reversed(steps)), device=body.device)
-    low = torch.minimum(torch.floor(there.amin(0) - margin), torch.zeros_like(size)).long().tolist()
-    high = torch.maximum(torch.ceil(there.amax(0) + margin), size - 1).long().tolist()
+    device = volume.hu.device
+    planes = [
+        torch.tensor(sorted({*range(0, n, max(int(SEEN_EVERY_MM / s), 1)), n - 1}), device=device)
+        for n, s in zip(volume.hu.shape, reversed(volume.spacing_mm), strict=True)
+    ]
+    body = torch.nonzero(volume.hu[torch.meshgrid(*planes, indexing="ij")] > BODY_HU)
+    index = torch.stack([axis[k] for axis, k in zip(planes, body.T, strict=True)], dim=-1).flip(-1).double()
+    world_from_voxel = volume.world_from_voxel.double().to(device)
+    world = transform_points(world_from_voxel, index)
+    there = transform_points(torch.linalg.inv(world_from_voxel), warp.forward(world.float()).double())
+    last = torch.tensor(list(reversed(volume.hu.shape)), dtype=torch.float64, device=device) - 1
+    there = torch.cat([there, torch.zeros_like(last)[None], last[None]])
+    # A hundredth of a voxel is rounding; anything more gets a whole voxel of air around it.
+    low = (torch.floor(there.amin(0) + 0.01) - (there.amin(0) < -0.01).double()).long().tolist()
+    high = (torch.ceil(there.amax(0) - 0.01) + (there.amax(0) > last + 0.01).double()).long().tolist()
     x, y, z = (b - a + 1 for a, b in zip(low, high, strict=True))
     return (low[0], low[1], low[2]), (z, y, x)
 

@@ -167,14 +167,15 @@ def images(
     return {name: taken[name] for name in sensors}
 
 
-def pair(subject: Subject, source: Sensor, target: Sensor, *, generator: torch.Generator) -> Pair:
-    """Two images of one subject with its truth; the generator's initial seed is the pair's.
+def pair(subject: Subject, source: Sensor | str, target: Sensor | str, *, generator: torch.Generator) -> Pair:
+    """Two images of one subject with its truth; the generator's initial seed is the pair's. A modality names its usual sensor.
 
     Each sensor draws from a generator of its own, seeded by the initial seed and its place, so that the target's noise does
     not depend on the source. The generator given is not used up: the same one gives the same pair again.
     """
     seed, device = generator.initial_seed(), subject.volume.hu.device
-    sensors = {"source": source, "target": target}
+    both = {"source": source, "target": target}
+    sensors = {place: sensor_named(s) if isinstance(s, str) else s for place, s in both.items()}
     taken = images(subject, sensors, {name: generator_of(seed, name, device=device) for name in sensors})
     return Pair(taken["source"], taken["target"], subject.spine, seed)
 

@@ -18,13 +18,15 @@ from spondyl.measure.curve import curve_from_labels
 from spondyl.pairs import Skin, Subject
 from spondyl.spine import SpineCurve
 
-# Halfway between air and fat, a little nearer to fat, so that clothes and foam stay outside.
-SKIN_HU = -300.0
+# Halfway between air and fat: there a blurred scan shows the skin unmoved. Clothes and foam stay outside.
+SKIN_HU = -550.0
+FAT_HU = -100.0
 AIR_HU = -1000.0
 # A scan that nowhere falls below this shows no air: display grey, or a crop inside the body.
 NO_AIR_ABOVE_HU = -500.0
 # The surface is looked for on voxels of about this size, mm; finer ones only make more triangles.
 COARSE_MM = 3.0
+SMOOTH_VOXELS = 0.7
 # Tables and wires are thinner than this, mm; what is opened away there and hangs on the body comes back by as much.
 OPENING_MM = 6.0
 # A body whose outline lies on the field's side faces over this share of the slices is cut [engineering].
@@ -141,14 +143,12 @@ def _mesh(hu: Float[ndarray, "z y x"], body: Bool[ndarray, "z y x"], volume: Vol
 
     if not body.any():
         return None
-    # Inside counts as soft tissue whatever it is, outside as air; the outermost layer keeps its own HU for a smooth surface.
-    shell = ~ndimage.binary_erosion(body, border_value=1)
-    field = np.where(body, np.where(shell, np.clip(hu, SKIN_HU + 1, 0), 0.0), np.clip(hu, AIR_HU, SKIN_HU - 1))
-    outside = ~ndimage.binary_dilation(body, iterations=2)
-    field[outside] = AIR_HU
-    smooth = ndimage.gaussian_filter(np.pad(field, 1, mode="edge"), 0.7)
-    closed = np.pad(smooth[1:-1, 1:-1, 1:-1], 1, constant_values=AIR_HU)
-    vertices, faces, _, _ = marching_cubes(closed, SKIN_HU)  # type: ignore[no-untyped-call]
+    tissue = np.clip((hu - AIR_HU) / (FAT_HU - AIR_HU), 0, 1)
+    # Lungs and bowel are body; what lies outside is not, whatever it is. The layer between keeps its own share of tissue.
+    tissue[ndimage.binary_erosion(body, border_value=1)] = 1.0
+    tissue[~ndimage.binary_dilation(body)] = 0.0
+    smooth = np.pad(ndimage.gaussian_filter(tissue, SMOOTH_VOXELS, mode="nearest"), 1)
+    vertices, faces, _, _ = marching_cubes(smooth, 0.5)  # type: ignore[no-untyped-call]
     index = (vertices - 1) * steps + (np.array(steps) - 1) / 2
     world = transform_points(volume.world_from_voxel.double().cpu(), torch.from_numpy(index[:, ::-1].copy()).double())
     triangles = torch.from_numpy(faces.astype(np.int64))
