@@ -5,8 +5,9 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# numba compiles the plain functions of this file; the checker's wrappers would be in its way
-import spondyl.xray.cpu_numba  # noqa: F401
+# numba compiles the plain functions of these files; the checker's wrappers would be in its way
+import spondyl.xray.cpu_numba
+import spondyl.xray.densities_numba  # noqa: F401
 
 install_import_hook("spondyl", "typecheck.check")
 

@@ -228,3 +228,22 @@ def test_attenuation_is_differentiable_in_hu() -> None:
 def test_hu_that_are_not_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         materials(cube([0.0, float("nan")]))
+
+
+def test_the_compiled_pass_gives_what_torch_gives() -> None:
+    generator = torch.Generator().manual_seed(4)
+    hu = torch.rand(7, 6, 5, generator=generator) * 4500 - 1100
+    labels = torch.randint(0, 80, (7, 6, 5), generator=generator)
+    for given in (None, labels, labels.to(torch.uint8), torch.full_like(labels, -1)):
+        compiled = materials(Volume(hu, torch.eye(4), given))
+        plain = materials(Volume(hu.clone().requires_grad_(), torch.eye(4), given))
+        assert compiled.names == plain.names
+        assert torch.allclose(compiled.density_g_cm3, plain.density_g_cm3, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_a_value_that_is_no_number_is_refused_wherever_it_lies(wrong: float) -> None:
+    hu = torch.zeros(3, 4, 5)
+    hu[2, 3, 4] = wrong
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        materials(Volume(hu, torch.eye(4)))

@@ -13,6 +13,7 @@ HU here is 1000 (mu / mu_water - 1): -1000 stops nothing, so the box of air abou
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -130,8 +131,11 @@ def materials(volume: Volume) -> Materials:
     """
     names = _channels(volume)
     out = volume.hu.new_empty((len(names), *volume.hu.shape))
-    for first, last, slab in _slabs(volume, names):
-        out[:, first:last] = slab
+    if _compiled(volume):
+        _fill(volume, names, out)
+    else:
+        for first, last, slab in _slabs(volume, names):
+            out[:, first:last] = slab
     used = [i for i, name in enumerate(names) if name == WATER or bool(out[i].detach().any())]
     density = out if len(used) == len(names) else out[used]
     return Materials(density, tuple(names[i] for i in used))
@@ -157,10 +161,11 @@ def linear_attenuation_per_mm(volume: Volume, energy_kev: float) -> Float[Tensor
 
 def _channels(volume: Volume) -> tuple[str, ...]:
     """The basis materials that this volume can need, before anything is computed."""
-    if not bool(torch.isfinite(volume.hu.detach()).all()):
+    if not bool(
+        torch.isfinite(volume.hu.detach().sum(dtype=torch.float64))
+    ):  # one pass, nothing as large as the volume
         raise ValueError("hu holds NaN or infinite values; fill padding with -1000 first")
-    present = [] if volume.labels is None else torch.unique(volume.labels).tolist()
-    tissues = {LABEL_TISSUE[label] for label in present if label in LABEL_TISSUE}
+    tissues = {LABEL_TISSUE[label] for label in _present(volume) if label in LABEL_TISSUE}
     adipose = (ADIPOSE,) if tissues - {WATER, METAL} else ()
     metal = (METAL,) if METAL in tissues else ()
     return (WATER, *adipose, BONE, *metal)
@@ -225,8 +230,57 @@ def _kinds(names: tuple[str, ...]) -> _Kinds:
 
 
 def _kind_index(labels: Integer[Tensor, "z y x"]) -> Integer[Tensor, "z y x"]:
-    known = (labels >= 0) & (labels <= max(LABEL_TISSUE))
-    return torch.where(known, labels, 0).long()
+    return _known(labels).long()
+
+
+def _present(volume: Volume) -> list[int]:
+    """The labels that occur. torch.unique sorts, with eight bytes more for every voxel."""
+    if volume.labels is None:
+        return []
+    if volume.labels.device.type != "cpu":
+        return cast("list[int]", torch.unique(_known(volume.labels)).tolist())
+    from spondyl.xray.densities_numba import kinds_present
+
+    found = kinds_present(_known(volume.labels).to(torch.uint8).contiguous().view(-1).numpy())
+    return cast("list[int]", found.nonzero()[0].tolist())
+
+
+def _known(labels: Integer[Tensor, "z y x"]) -> Integer[Tensor, "z y x"]:
+    """Labels that say nothing about attenuation as 0."""
+    if labels.dtype == torch.uint8 and labels.numel() and int(labels.max()) <= max(LABEL_TISSUE):
+        return labels
+    return torch.where((labels >= 0) & (labels <= max(LABEL_TISSUE)), labels, 0)
+
+
+def _compiled(volume: Volume) -> bool:
+    """Whether the compiled pass can serve: the usual case, a scan in memory that nothing is differentiated by."""
+    hu = volume.hu
+    return hu.device.type == "cpu" and hu.dtype == torch.float32 and not hu.requires_grad
+
+
+def _fill(volume: Volume, names: tuple[str, ...], out: Float[Tensor, "m z y x"]) -> None:
+    from spondyl.xray.densities_numba import densities, with_torch_threads
+
+    kinds = _kinds(names)
+    labels = torch.zeros((), dtype=torch.uint8).expand(volume.hu.shape) if volume.labels is None else volume.labels
+    marrow, bone = tissue_hu("red marrow"), tissue_hu(BONE)
+    soft, dense = SOFT_TO_BONE_HU
+    ramp = (
+        marrow, 1 / (bone - marrow), soft, (dense - marrow) / (bone - marrow) / (dense - soft), 1 + bone / 1000,
+        _relative(BONE), SATURATED_HU, 1 + tissue_hu(METAL) / 1000,
+    )  # fmt: skip
+    with_torch_threads()
+    densities(
+        volume.hu.contiguous().view(-1).numpy(),
+        _known(labels).to(torch.uint8).contiguous().view(-1).numpy(),
+        kinds.g_cm3_per_relative.to(torch.float32).numpy(),
+        kinds.bone.numpy(),
+        kinds.by_hu.numpy(),
+        kinds.metal.numpy(),
+        torch.tensor(ramp, dtype=torch.float32).numpy(),
+        names.index(BONE),
+        out.view(len(names), -1).numpy(),
+    )
 
 
 def _relative(name: str) -> float:
