@@ -12,9 +12,10 @@ from spondyl.images import Radiograph, Volume
 from spondyl.pairs import Subject
 from spondyl.sim import make
 from spondyl.sim.bent import bent_spine, curves_within
-from spondyl.sim.make import SENSORS, Wish, images, names_of, pair, patient_for, randomised, sensor_named
-from spondyl.sim.patient import Curve, Posture, demo_patient, make_patient
+from spondyl.sim.make import SENSORS, Wish, fitted, images, names_of, pair, patient_for, randomised, sensor_named
+from spondyl.sim.patient import Curve, Posture, demo_patient, draw, make_patient
 from spondyl.sim.radiograph import LATERAL, PA, RadiographSensor
+from spondyl.sim.rgbd import RgbdSensor
 from spondyl.sim.seeds import generator_of, seed_of, share_of
 from spondyl.spine import LEVELS
 
@@ -187,3 +188,11 @@ def test_a_scan_bends_as_far_as_its_discs_allow() -> None:
         assert abs(angle) > 5
         if cobb == 20.0:
             assert abs(angle) == pytest.approx(20.0, abs=0.05)
+
+
+def test_the_camera_is_told_the_skin_that_the_patient_has() -> None:
+    patient = draw(generator=torch.Generator().manual_seed(3), skin_type=5)
+    told = fitted(sensor_named("rgbd"), patient)
+    assert isinstance(told, RgbdSensor)
+    assert told.complexion.skin_type == 5.0
+    assert fitted(PA, patient) is PA

@@ -40,6 +40,15 @@ class Randomised(Protocol):
         ...
 
 
+@runtime_checkable
+class SeesSkin(Protocol):
+    """A sensor whose picture depends on the colour of the skin, which a subject does not carry."""
+
+    def for_skin_type(self, skin_type: float) -> Sensor:
+        """The same sensor for a patient of this Fitzpatrick type, 1 to 6."""
+        ...
+
+
 SENSORS: dict[str, Callable[[], Sensor]] = {
     "ct": lambda: _at("ct", "CtSensor"),
     "pa": lambda: PA,
@@ -80,6 +89,11 @@ def randomised(sensor: Sensor, *, generator: torch.Generator) -> Sensor:
         if isinstance(sensor, Randomised)
         else redraw(sensor, generator=generator)
     )
+
+
+def fitted(sensor: Sensor, patient: Patient) -> Sensor:
+    """The sensor told what it must know of a virtual patient and a subject does not say: the colour of the skin."""
+    return sensor.for_skin_type(patient.traits.skin_type) if isinstance(sensor, SeesSkin) else sensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from spondyl.io.image_members import image_members
 from spondyl.io.shards import CASE, LANDMARKS, SPINE, write_part
 from spondyl.io.spine_json import spine_bytes
 from spondyl.pairs import Image, Subject
-from spondyl.sim.make import SUBJECTS, Drawn, Sensor, images, randomised, sensor_named
+from spondyl.sim.make import SUBJECTS, Drawn, Sensor, fitted, images, randomised, sensor_named
 from spondyl.sim.patient import Patient, UltrasoundLandmarks, back_landmarks, ultrasound_landmarks
 from spondyl.sim.seeds import generator_of, seed_of, share_of
 from spondyl.simulate.landmark_json import landmark_bytes
@@ -52,7 +52,7 @@ def make_case(plan: Plan, case_id: int, *, scan: Subject | None = None, device: 
     """
     seed = case_seed(plan.seed, case_id)
     drawn = draw_subject(plan, seed, scan=scan, device=device)
-    sensors = {name: sensor_of(plan, seed, name) for name in plan.modalities}
+    sensors = {name: fitted(sensor_of(plan, seed, name), drawn.patient) for name in plan.modalities}
     noise = {name: generator_of(seed, name, "noise", device=device) for name in sensors}
     return Case(case_id, seed, drawn, sensors, images(drawn.subject, sensors, noise))
 

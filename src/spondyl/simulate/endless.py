@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spondyl.images import Volume
 from spondyl.pairs import Pair
-from spondyl.sim.make import images, names_of
+from spondyl.sim.make import fitted, images, names_of
 from spondyl.sim.seeds import generator_of
 from spondyl.simulate.case import case_seed, draw_subject, sensor_of
 from spondyl.simulate.plan import Plan
@@ -64,9 +64,11 @@ def _pair(
     plan: Plan, names: tuple[str, str], case_id: int, field_mm: tuple[float, float, float] | None, device: str
 ) -> Pair:
     seed = case_seed(plan.seed, case_id)
-    drawn = draw_subject(plan, seed, device=device).subject
-    subject = drawn if field_mm is None else replace(drawn, volume=framed(drawn.volume, field_mm))
-    sensors = {name: sensor_of(plan, seed, name) for name in dict.fromkeys(names)}
+    drawn = draw_subject(plan, seed, device=device)
+    subject = drawn.subject
+    if field_mm is not None:
+        subject = replace(subject, volume=framed(subject.volume, field_mm))
+    sensors = {name: fitted(sensor_of(plan, seed, name), drawn.patient) for name in dict.fromkeys(names)}
     noise = {name: generator_of(seed, name, "noise", device=device) for name in sensors}
     taken = images(subject, sensors, noise)
     return Pair(taken[names[0]], taken[names[1]], subject.spine, seed)
