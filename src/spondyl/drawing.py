@@ -31,6 +31,23 @@ def spacing_at_mm(view: View, point_mm: Float[Tensor, "3"]) -> tuple[float, floa
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """An area in mm to draw on."""
+
+    width_mm: float
+    height_mm: float
+
+    @property
+    def letter_mm(self) -> float:
+        """Height of small text; on a narrow strip the width decides."""
+        return min(max(0.028 * self.width_mm, 0.017 * self.height_mm), 0.045 * self.width_mm)
+
+    def holds(self, x: float, y: float, margin: float) -> bool:
+        """Whether a point lies inside, at least `margin` mm from the border."""
+        return margin <= x <= self.width_mm - margin and margin <= y <= self.height_mm - margin
+
+
+@dataclass(frozen=True)
 class Canvas:
     """A view's pixels as an area in mm: what is drawn on.
 
@@ -43,23 +60,10 @@ class Canvas:
     spacing_mm: tuple[float, float]
 
     @property
-    def width_mm(self) -> float:
-        """Width of all columns."""
-        return self.view.shape_px[1] * self.spacing_mm[1]
-
-    @property
-    def height_mm(self) -> float:
-        """Height of all rows."""
-        return self.view.shape_px[0] * self.spacing_mm[0]
-
-    @property
-    def letter_mm(self) -> float:
-        """Height of small text."""
-        return max(0.028 * self.width_mm, 0.017 * self.height_mm)
-
-    def holds(self, x: float, y: float, margin: float) -> bool:
-        """Whether a point lies inside, at least `margin` mm from the border."""
-        return margin <= x <= self.width_mm - margin and margin <= y <= self.height_mm - margin
+    def sheet(self) -> Sheet:
+        """The area of all rows and columns."""
+        (h, w), (dv, du) = self.view.shape_px, self.spacing_mm
+        return Sheet(w * du, h * dv)
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ def overlay(corners: Corners, canvas: Canvas, marks: Sequence[AngleMark]) -> str
     An endplate with a corner that is not visible (NaN) is left out, and with it the angle that needs it.
     """
     plates = _points_mm(corners, canvas)
-    lines = [_line(plate, "endplate") for level in plates for plate in level if _seen(plate)]
-    names = [_level_name(corners.levels[i], plates[i], canvas) for i in range(len(corners.levels))]
-    drawn = [_angle(mark, corners.levels, plates, canvas) for mark in marks]
+    lines = [path(plate, "endplate") for level in plates for plate in level if _seen(plate)]
+    names = [_level_name(corners.levels[i], plates[i], canvas.sheet) for i in range(len(corners.levels))]
+    drawn = [_angle(mark, corners.levels, plates, canvas.sheet) for mark in marks]
     return "".join(
         (
             f'<g class="endplates">{"".join(lines)}</g>',
@@ -115,16 +119,46 @@ def seen_from(view: View) -> str:
 
 def furniture(canvas: Canvas, plane: str) -> str:
     """The side letters at the top corners, and a scale bar at the bottom with the plane at which it holds."""
-    size, pad = canvas.letter_mm * 1.9, canvas.letter_mm
-    left, right = side_letters(canvas.view)
-    bar = 50.0 if canvas.width_mm > 120 else 10.0
-    y = canvas.height_mm - pad
+    sheet = canvas.sheet
+    return letters(sheet, side_letters(canvas.view)) + scale(sheet, 50.0 if sheet.width_mm > 120 else 10.0, plane)
+
+
+def letters(sheet: Sheet, sides: tuple[str, str]) -> str:
+    """The patient's sides in the top corners."""
+    size, pad = sheet.letter_mm * 1.9, sheet.letter_mm
+    left, right = sides
     return (
         f'<g class="sides">{_text(left, pad, pad + size * 0.8, size, "start")}'
-        f"{_text(right, canvas.width_mm - pad, pad + size * 0.8, size, 'end')}</g>"
-        f'<g class="scale"><path d="M{pad:.1f} {y:.1f}h{bar:.0f}"/>'
-        f"{_text(f'{bar:.0f} mm, {plane}', pad, y - 0.6 * pad, canvas.letter_mm * 0.8, 'start')}</g>"
+        f"{_text(right, sheet.width_mm - pad, pad + size * 0.8, size, 'end')}</g>"
     )
+
+
+def scale(sheet: Sheet, bar_mm: float, plane: str) -> str:
+    """A scale bar in the lower left corner, with the words for where it holds."""
+    pad = sheet.letter_mm
+    y = sheet.height_mm - pad
+    return (
+        f'<g class="scale"><path d="M{pad:.1f} {y:.1f}h{bar_mm:.0f}"/>'
+        f"{_text(f'{bar_mm:.0f} mm, {plane}', pad, y - 0.6 * pad, sheet.letter_mm * 0.8, 'start')}</g>"
+    )
+
+
+def dots(sheet: Sheet, points: Float[Tensor, "n 2"], names: Sequence[str]) -> str:
+    """Rings at points (x, y), each with its name on the side of the nearer border; an empty name writes nothing."""
+    r = 0.45 * sheet.letter_mm
+    drawn = []
+    for (x, y), name in zip(points.tolist(), names, strict=True):
+        side = -1.0 if x < 0.48 * sheet.width_mm else 1.0
+        drawn.append(f'<circle class="dot" cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}"/>')
+        if name:
+            anchor = "start" if side > 0 else "end"
+            drawn.append(_text(name, x + side * 1.8 * r, y + 0.7 * r, 0.85 * sheet.letter_mm, anchor))
+    return "".join(drawn)
+
+
+def path(points: Float[Tensor, "n 2"], kind: str) -> str:
+    """A polyline through points (x, y)."""
+    return f'<path class="{kind}" d="M{"L".join(f"{x:.2f} {y:.2f}" for x, y in points.tolist())}"/>'
 
 
 def _points_mm(corners: Corners, canvas: Canvas) -> Float[Tensor, "l 2 2 2"]:
@@ -137,22 +171,17 @@ def _seen(plate: Float[Tensor, "2 2"]) -> bool:
     return bool(torch.isfinite(plate).all())
 
 
-def _line(ends: Float[Tensor, "2 2"], kind: str) -> str:
-    (x1, y1), (x2, y2) = ends.tolist()
-    return f'<path class="{kind}" d="M{x1:.2f} {y1:.2f}L{x2:.2f} {y2:.2f}"/>'
-
-
 def _text(text: str, x: float, y: float, size: float, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _level_name(level: str, plates: Float[Tensor, "2 2 2"], canvas: Canvas) -> str:
+def _level_name(level: str, plates: Float[Tensor, "2 2 2"], sheet: Sheet) -> str:
     points = plates[torch.isfinite(plates).all(dim=-1)]
     if not len(points):
         return ""
-    x = float(points[:, 0].min()) - 0.7 * canvas.letter_mm
-    y = float(points[:, 1].mean()) + 0.35 * canvas.letter_mm
-    return _text(level, x, y, canvas.letter_mm * 0.85, "end") if canvas.holds(x, y, 1.0) else ""
+    x = float(points[:, 0].min()) - 0.7 * sheet.letter_mm
+    y = float(points[:, 1].mean()) + 0.35 * sheet.letter_mm
+    return _text(level, x, y, sheet.letter_mm * 0.85, "end") if sheet.holds(x, y, 1.0) else ""
 
 
 def _plate(at: Endplate, levels: tuple[str, ...], plates: Float[Tensor, "l 2 2 2"]) -> Float[Tensor, "2 2"] | None:
@@ -163,27 +192,32 @@ def _plate(at: Endplate, levels: tuple[str, ...], plates: Float[Tensor, "l 2 2 2
     return plate if _seen(plate) else None
 
 
-def _angle(mark: AngleMark, levels: tuple[str, ...], plates: Float[Tensor, "l 2 2 2"], canvas: Canvas) -> str:
-    """Cobb's construction: both endplates drawn long, a perpendicular on each where the two meet, and the number there."""
+def _angle(mark: AngleMark, levels: tuple[str, ...], plates: Float[Tensor, "l 2 2 2"], sheet: Sheet) -> str:
     upper, lower = _plate(mark.upper, levels, plates), _plate(mark.lower, levels, plates)
-    if upper is None or lower is None:
-        return ""
-    size = 1.25 * canvas.letter_mm
-    room = 0.62 * size * max(len(line) for line in mark.text) + size
-    meet = _meeting_point(upper, lower, room, canvas)
+    return "" if upper is None or lower is None else construction(upper, lower, mark.text, sheet)
+
+
+def construction(upper: Float[Tensor, "2 2"], lower: Float[Tensor, "2 2"], text: Sequence[str], sheet: Sheet) -> str:
+    """Cobb's construction between two lines, each two points (x, y), the left one first.
+
+    Both are drawn long, with a perpendicular on each where the two meet, and the lines of text there.
+    """
+    size = 1.25 * sheet.letter_mm
+    room = 0.62 * size * max(len(line) for line in text) + size
+    meet = _meeting_point(upper, lower, room, sheet)
     if meet is None:  # no room beside the spine: the lines, and the number at the wider edge
         x, y = ((upper.mean(0) + lower.mean(0)) / 2).tolist()
-        edge, anchor = (size, "start") if x > canvas.width_mm / 2 else (canvas.width_mm - size, "end")
-        return _line(_longer(upper), "long") + _line(_longer(lower), "long") + _texts(mark.text, edge, y, size, anchor)
+        edge, anchor = (size, "start") if x > sheet.width_mm / 2 else (sheet.width_mm - size, "end")
+        return path(_longer(upper), "long") + path(_longer(lower), "long") + _texts(text, edge, y, size, anchor)
     feet = (_foot(upper, meet), _foot(lower, meet))
-    parts = [_line(_longer(plate, foot), "long") for plate, foot in zip((upper, lower), feet, strict=True)]
+    parts = [path(_longer(plate, foot), "long") for plate, foot in zip((upper, lower), feet, strict=True)]
     # the upper perpendicular goes on past the meeting point: the angle is between it and the lower one
-    parts += [_line(torch.stack([feet[0], feet[0] + 1.4 * (meet - feet[0])]), "square")]
-    parts += [_line(torch.stack([feet[1], meet]), "square")]
+    parts += [path(torch.stack([feet[0], feet[0] + 1.4 * (meet - feet[0])]), "square")]
+    parts += [path(torch.stack([feet[1], meet]), "square")]
     parts.append(_arc(meet, meet - feet[0], feet[1] - meet))
     outward = 1.0 if float(meet[0] - (upper[:, 0].mean() + lower[:, 0].mean()) / 2) > 0 else -1.0
     x, y = float(meet[0]) + outward * size, float(meet[1])
-    return "".join(parts) + _texts(mark.text, x, y, size, "start" if outward > 0 else "end")
+    return "".join(parts) + _texts(text, x, y, size, "start" if outward > 0 else "end")
 
 
 def _texts(lines: Sequence[str], x: float, y: float, size: float, anchor: str) -> str:
@@ -208,7 +242,7 @@ def _longer(plate: Float[Tensor, "2 2"], foot: Float[Tensor, "2"] | None = None)
 
 
 def _meeting_point(
-    upper: Float[Tensor, "2 2"], lower: Float[Tensor, "2 2"], room: float, canvas: Canvas
+    upper: Float[Tensor, "2 2"], lower: Float[Tensor, "2 2"], room: float, sheet: Sheet
 ) -> Float[Tensor, "2"] | None:
     """Where the perpendiculars shall meet: half-way down, beside the bodies, first where the endplates diverge (convex)."""
     tilt = [float(torch.atan2(p[1, 1] - p[0, 1], p[1, 0] - p[0, 0])) for p in (upper, lower)]
@@ -219,7 +253,7 @@ def _meeting_point(
         for away in (1.2, 1.6, 2.0, 2.5, 3.0, 3.6):
             meet = middle + torch.tensor([side * away * reach, 0.0], dtype=middle.dtype)
             clear = min(side * float(_foot(p, meet)[0] - p[:, 0].mean()) for p in (upper, lower))
-            if clear > 0.8 * reach and canvas.holds(float(meet[0]) + side * room, float(meet[1]), canvas.letter_mm):
+            if clear > 0.8 * reach and sheet.holds(float(meet[0]) + side * room, float(meet[1]), sheet.letter_mm):
                 return meet
     return None
 

@@ -45,7 +45,8 @@ def measured_line(report: Report) -> str:
 
 def demo_line(report: Report) -> str:
     """Who was simulated."""
-    return f"SIMULATED: {report.inputs[0].name.removeprefix('built in: ')}; its CT, labels, PA and lateral radiographs"
+    who = report.inputs[0].name.removeprefix("built in: ")
+    return f"SIMULATED: {who}; CT, labels, PA and lateral radiographs, ultrasound, colour and depth"
 
 
 def wrote_line(report: Report, out: Path) -> str:

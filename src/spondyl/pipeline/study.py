@@ -19,6 +19,7 @@ from spondyl.progress import Progress
 from spondyl.report import (
     AngleRecord,
     Film,
+    Gallery,
     HeightRecord,
     Input,
     PictureRecord,
@@ -129,11 +130,11 @@ def report_on(
     )
 
 
-def write_report(folder: Path, report: Report, pictured: Sequence[Pictured]) -> None:
+def write_report(folder: Path, report: Report, pictured: Sequence[Pictured], galleries: Sequence[Gallery] = ()) -> None:
     """Write report.json and report.html."""
     films = [_film(p, report.angles) for p in pictured]
     (folder / "report.json").write_text(report_json(report), encoding="utf-8")
-    (folder / "report.html").write_text(report_html(report, films), encoding="utf-8")
+    (folder / "report.html").write_text(report_html(report, films, galleries), encoding="utf-8")
 
 
 def _film(pictured: Pictured, angles: Sequence[AngleRecord]) -> Film:

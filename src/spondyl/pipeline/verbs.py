@@ -9,14 +9,15 @@ Each writes its folder whole or not at all, and the report last.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spondyl import __version__
+from spondyl.images import Volume
 from spondyl.io.folder import whole_folder
 from spondyl.io.nifti import write_nifti
 from spondyl.io.volumes import read_ct, read_labelled
 from spondyl.measure.curve import Reading, curve_from_labels
 from spondyl.pipeline.exposing import Exposing, exposing_settings
+from spondyl.pipeline.modalities import galleries, take_others, ultrasound_angles, write_others
 from spondyl.pipeline.pictures import write_shot
 from spondyl.pipeline.sentences import beam_line, cobb_part, demo_line, measured_line, read_line, wrote_line
 from spondyl.pipeline.study import (
@@ -31,9 +32,6 @@ from spondyl.pipeline.study import (
 )
 from spondyl.progress import Progress, Silent
 from spondyl.report import Input, Report, angles_json
-
-if TYPE_CHECKING:
-    from spondyl.sim.patient import Patient
 
 # What `measure` shows its lines on: sizes and angles as in the patient, no noise.
 PLAIN = Exposing(beam="parallel", ideal=True, formats=())
@@ -107,20 +105,24 @@ def measure_study(ct: Path, labels: Path, out: Path, *, scheme: str = "auto", pr
 
 
 def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> Done:
-    """A virtual patient with a right thoracic curve of 42 degrees: its CT, radiographs, and angles beside its design.
+    """A virtual patient with a right thoracic curve of 42 degrees in every modality, and its angles beside its design.
 
     The CT and its labels are written, read back and measured as a user's would be; nothing of the design is used on the
-    way. `seed` is of the noise in the radiographs.
+    way. `seed` is of the noise in the pictures.
     """
-    from spondyl.sim.patient import demo_patient
+    from spondyl.sim.patient import demo_patient, rasterise
 
     progress = progress or Silent()
     exposing = Exposing(beam="cone", seed=seed)
-    progress.plan(7 + len(exposing.views))
+    progress.plan(8 + len(exposing.views))
     with whole_folder(out, last=REPORT) as folder:
         progress.step("make the virtual patient")
         patient = demo_patient()
-        ct_files = _write_demo_ct(patient, folder, progress)
+        volume = rasterise(patient, spacing_mm=DEMO_SPACING_MM)
+        progress.step("image its back: ultrasound, colour and depth")
+        others = take_others(patient, volume, seed=seed)
+        more_files = [*_write_demo_ct(volume, folder, progress), *write_others(folder, others)]
+        del volume
         case = _read(folder / "ct.nii.gz", folder / "labels.nii.gz", DEMO_SCHEME, progress)
         source = replace(case.source, kind="simulated", path=Path("ct.nii.gz"))
         who = Input("patient", "built in: girl of 14, right thoracic curve of 42 degrees", "simulated", "")
@@ -131,8 +133,10 @@ def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> Done:
         files = _write_pictures(folder, case, pictured, exposing)
         progress.step("write the report")
         settings = {"ct_spacing_mm": DEMO_SPACING_MM, "label_scheme": DEMO_SCHEME, **exposing_settings(exposing)}
-        report = report_on(case, pictured, files, verb="demo", settings=settings, more_files=ct_files)
-        write_report(folder, report, pictured)
+        report = report_on(case, pictured, files, verb="demo", settings=settings, more_files=more_files)
+        report = replace(report, angles=(*report.angles, *ultrasound_angles(others, case.reading)))
+        spine = patient.spine if case.reading is None else case.reading.spine
+        write_report(folder, report, pictured, galleries(others, case.volume, spine, report.angles))
     return Done(report, (demo_line(report), measured_line(report), wrote_line(report, out)))
 
 
@@ -156,10 +160,7 @@ def _read(ct: Path, labels: Path | None, scheme: str, progress: Progress) -> Cas
     return Case(volume, source, inputs, reading, notes=notes)
 
 
-def _write_demo_ct(patient: "Patient", folder: Path, progress: Progress) -> list[str]:
-    from spondyl.sim.patient import rasterise
-
-    volume = rasterise(patient, spacing_mm=DEMO_SPACING_MM)
+def _write_demo_ct(volume: Volume, folder: Path, progress: Progress) -> list[str]:
     volume = replace(volume, hu=volume.hu.round())  # whole HU, as a scanner stores them
     progress.step("write its CT")
     mark: dict[str, str | float | list[str]] = {

@@ -1,6 +1,6 @@
 """What a verb found, as a page for people (report.html) and as a record for programs (report.json)."""
 
-from spondyl.report.page import Film, report_html
+from spondyl.report.page import Film, Gallery, report_html
 from spondyl.report.record import (
     DISCLAIMER,
     AngleRecord,
@@ -17,6 +17,7 @@ __all__ = [
     "DISCLAIMER",
     "AngleRecord",
     "Film",
+    "Gallery",
     "HeightRecord",
     "Input",
     "PictureRecord",

@@ -1,6 +1,5 @@
 """Radiographs as pictures for the page: the grey of a full-spine film, and the lines drawn on it."""
 
-import io
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from spondyl.drawing import AngleMark, Canvas, furniture, overlay, seen_from
 from spondyl.images import Radiograph
 from spondyl.report.page import Film
+from spondyl.report.pictures import png_bytes
 from spondyl.spine import Corners
 from spondyl.xray.detector import body_window, display, equalise
 
@@ -33,7 +33,7 @@ def film(
     return Film(
         name=name,
         png=png_bytes(grey(radiograph)),
-        size_mm=(canvas.width_mm, canvas.height_mm),
+        size_mm=(canvas.sheet.width_mm, canvas.sheet.height_mm),
         drawing="" if corners is None else overlay(corners, canvas, marks),
         furniture=furniture(canvas, "at the patient's centre" if corners is None else "at the spine"),
         caption=words,
@@ -53,12 +53,3 @@ def grey(radiograph: Radiograph) -> UInt8[Tensor, "h w"]:
         size = (MOST_ROWS_PX, max(1, round(w * MOST_ROWS_PX / h)))
         bright = torch.nn.functional.adaptive_avg_pool2d(bright[None, None], size)[0, 0]
     return (bright * 255).round().to(torch.uint8)
-
-
-def png_bytes(picture: UInt8[Tensor, "h w"]) -> bytes:
-    """An 8-bit grey PNG file, without a time in it."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture.cpu().numpy()).save(file, "png", compress_level=6)
-    return file.getvalue()

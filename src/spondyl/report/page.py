@@ -40,12 +40,21 @@ class Film:
     drawing: str
     furniture: str
     caption: str
-    coronal_from_behind: bool
+    coronal_from_behind: bool = False
 
     @property
     def data_uri(self) -> str:
         """The picture as an address that holds the picture."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Films that belong together, under a title, with a sentence for each thing that their lines mean."""
+
+    title: str
+    films: tuple[Film, ...]
+    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,8 @@ class Region:
     levels: tuple[tuple[str, bool], ...]
 
 
-def report_html(report: Report, films: Sequence[Film]) -> str:
-    """The whole page as text. Nothing in it depends on the time, the machine or the folder."""
+def report_html(report: Report, films: Sequence[Film], galleries: Sequence[Gallery] = ()) -> str:
+    """The whole page as text: the radiographs, then other galleries. Nothing in it depends on time, machine or folder."""
     from jinja2 import Environment, StrictUndefined
 
     here = files("spondyl.report")
@@ -67,6 +76,7 @@ def report_html(report: Report, films: Sequence[Film]) -> str:
     return template.render(
         report=report,
         films=films,
+        galleries=galleries,
         title=TITLES[report.verb],
         regions=regions(report.levels),
         style=(here / "style.css").read_text(encoding="utf-8"),

@@ -82,7 +82,7 @@ class AngleRecord:
     """One angle, measured in space, in a picture, or both, beside the designed one where the patient is virtual."""
 
     name: str
-    plane: Literal["coronal", "sagittal", "axial"]
+    plane: Literal["coronal", "sagittal", "axial", "ultrasound"]
     upper: str
     lower: str
     main: bool = False
