@@ -17,6 +17,7 @@ from spondyl.sim.patient import (
     ultrasound_landmarks,
 )
 from spondyl.sim.patient.shapes import Coordinates
+from spondyl.sim.patient.surface import skin_behind
 from spondyl.sim.patient.torso import trunk_distance
 
 
@@ -85,3 +86,27 @@ def test_landmarks_are_found_by_name_only(patient: Patient) -> None:
     assert float(marks.point("PSIS left")[0]) > 0 > float(marks.point("PSIS right")[0])
     with pytest.raises(ValueError, match="landmark"):
         marks.point("left ear")
+
+
+@pytest.mark.parametrize(
+    ("region", "lamina_mm", "process_mm"),
+    [
+        (("T4", "T5", "T6", "T7", "T8", "T9", "T10"), (20.0, 31.0), (22.0, 35.0)),
+        (("L2", "L3", "L4"), (26.0, 42.0), (35.0, 60.0)),
+    ],
+)
+def test_soft_tissue_behind_the_arches_is_as_thick_as_measured_in_people(
+    region: tuple[str, ...], lamina_mm: tuple[float, float], process_mm: tuple[float, float]
+) -> None:
+    for seed in (2, 5, 8):
+        p = draw(generator=torch.Generator().manual_seed(seed), cohort="normal", bmi=18.5, age_years=14.0)
+        torso, marks = anatomy_of(p).torso, ultrasound_landmarks(p)
+        rows = [marks.levels.index(level) for level in region]
+        for points, (low, high) in ((marks.laminae_mm, lamina_mm), (marks.transverse_tips_mm, process_mm)):
+            at = points[rows].reshape(-1, 3)
+            depth = float((skin_behind(torso, at)[:, 1] - at[:, 1]).mean())
+            assert low < depth < high
+        tips = marks.spinous_tips_mm[rows]
+        cover = skin_behind(torso, tips)[:, 1] - tips[:, 1]
+        assert float(cover.min()) > 3.0
+        assert float(cover.max()) < 18.0

@@ -141,6 +141,25 @@ def series(table: str, name: str) -> list[float]:
     return _numbers(_table(table)[name])
 
 
+@dataclass(frozen=True)
+class Place:
+    """A point beside a vertebra's body: its level, offsets left, back and up, and a radius; mm at the table's size."""
+
+    level: str
+    x: float
+    y: float
+    z: float
+    radius: float
+
+
+def places(table: str, name: str) -> list[Place]:
+    """Rows of [level, x, y, z, radius] of anatomy.toml."""
+    rows = _table(table)[name]
+    if not isinstance(rows, list):
+        raise ValueError(f"{table}.{name} of anatomy.toml is no list of places")
+    return [Place(str(row[0]), *_numbers(row[1:])) for row in rows]
+
+
 def names(table: str, name: str) -> list[str]:
     """A row of words of anatomy.toml."""
     return _words(_table(table)[name])

@@ -9,14 +9,25 @@ from numpy.typing import NDArray
 from spondyl.images import STRUCTURE_LABELS
 from spondyl.sim.patient.alignment import frame
 from spondyl.sim.patient.anatomy import Body, number
+from spondyl.sim.patient.block import Block
 from spondyl.sim.patient.posture import Posture
-from spondyl.sim.patient.shapes import Ellipsoid, Plate, Rod, Shape, Solid, Vector, unit, vector
-from spondyl.sim.patient.vertebra import Block
+from spondyl.sim.patient.shapes import Ellipsoid, Plate, Rod, Shape, Sheet, Solid, Vector, chain, cross, unit, vector
 from spondyl.spine import LEVEL_LABELS, SpineCurve
 
 Array = NDArray[np.float64]
 NEUTRAL_TILT_DEG = 8.0
 INCIDENCE_RADIUS_MM = 104.0  # mid-S1 to the hip axis, girl of 14: 95-110 (estimate)
+
+
+# The iliac crest from front to back, at the table's size, and the half thickness of its rim (estimate).
+CREST = ((112.0, -42, 78), (122, -22, 108), (121, 8, 129), (104, 36, 137), (76, 58, 126), (52, 70, 104), (40, 74, 82))
+CREST_AT, CREST_RADII = (0.0, 3.0, 6.0, 10.0, 12.0), (4.5, 5.5, 4.8, 5.5, 7.0)
+
+
+def _catmull_rom(p: Array, t: float) -> Array:
+    """A smooth curve through the middle two of four points (Catmull and Rom 1974), t from 0 to 1."""
+    a, b, c, d = p
+    return np.asarray(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +46,13 @@ class Pelvis:
     def hip(self, sign: float) -> Vector:
         """Centre of a femoral head (+1 left), world mm."""
         return np.asarray(self.origin + sign * self.hip_half_mm * self.axes[0])
+
+    def crest(self, sign: float) -> Array:
+        """Points along the iliac crest from the anterior to the posterior superior spine (+1 left), world mm, (n, 3)."""
+        marks = np.array(CREST)
+        marks = np.concatenate([2 * marks[:1] - marks[1:2], marks, 2 * marks[-1:] - marks[-2:-1]])
+        rows = [_catmull_rom(marks[i : i + 4], t) for i in range(len(CREST) - 1) for t in (0.0, 0.5)]
+        return np.stack([self.point(sign * float(r[0]), float(r[1]), float(r[2])) for r in (*rows, marks[-2])])
 
     def psis(self, sign: float) -> Vector:
         """Posterior superior iliac spine, world mm."""
@@ -60,21 +78,22 @@ def sacrum_solid(spine: SpineCurve, body: Body) -> Solid:
     bottom[0] = plate[0] - up * 26.0 * k
     bottom[1:] *= 0.72
     block = Block(plate[0] - up * 13.0 * k, axes, plate, bottom, 1.5)
-    line = [plate[0] - up * 10.0 * k + back * 4.0]
+    # the rods start low enough, and melt little enough, that nothing but the block reaches the endplate
+    line = [plate[0] - up * 15.5 * k + back * 4.0]
     tilt, direction = np.radians([4.0, 13.0, 15.0, 16.0, 20.0]), -up
     widths, thick = [50.0, 45.0, 36.0, 27.0, 18.0, 9.0], [9.0, 8.5, 7.0, 6.0, 5.0, 4.0]
-    for step, turn in zip((20.0, 22.0, 20.0, 17.0, 14.0), tilt, strict=True):
-        direction = unit(direction * math.cos(turn) - np.cross(left, direction) * math.sin(turn))
+    for step, turn in zip((14.5, 22.0, 20.0, 17.0, 14.0), tilt, strict=True):
+        direction = unit(direction * math.cos(turn) - cross(left, direction) * math.sin(turn))
         line.append(line[-1] + direction * step * k)
     shapes: list[Shape] = [block]
     for i in range(5):
         t = thick[i] * k
         shapes.append(Rod(line[i], line[i + 1], t, thick[i + 1] * k, left, widths[i] / thick[i]))
     for sign in (-1.0, 1.0):
-        root = plate[0] - up * 9.0 * k + left * sign * 18.0 * k + back * 4.0
-        shapes.append(Rod(root, root + (left * sign * 27.0 - up * 9.0 + back * 5.0) * k, 9.0 * k, 10.0 * k))
+        root = plate[0] - up * 13.0 * k + left * sign * 18.0 * k + back * 4.0
+        shapes.append(Rod(root, root + (left * sign * 27.0 - up * 7.0 + back * 5.0) * k, 9.0 * k, 10.0 * k))
     for i in range(1, 5):
-        behind = np.cross(left, unit(line[i + 1] - line[i])) * -1.0
+        behind = cross(left, unit(line[i + 1] - line[i])) * -1.0
         shapes.append(Rod(line[i] + behind * 4.0, line[i] + behind * (15.0 - 2.0 * i) * k, 5.0 * k, 2.5 * k))
     holes = tuple(
         _foramen(line[i], line[i + 1], left, back, sign * (20.0 - 2.3 * i) * k, (4.6 - 0.5 * i) * k)
@@ -112,26 +131,20 @@ def _hip_bone(p: Pelvis, sign: float) -> Solid:
         return p.point(sign * x, y, z)
 
     k = p.scale
-    asis, crest, tubercle, back = at(112, -42, 78), at(119, 14, 132), at(123, -18, 116), at(92, 44, 133)
+    crest = p.crest(sign)
     psis, piis, notch, aiis = at(40, 74, 82), at(46, 64, 46), at(62, 36, 40), at(97, -30, 40)
-    rear = at(64, 64, 118)
-    roof, inner = at(84, 4, 30), at(70, 18, 44)
+    roof, inner, joint = at(84, 4, 30), at(70, 18, 44), at(54, 48, 84)
     ischium, spine, pubis, low = at(56, 26, -72), at(48, 36, -22), at(11, -46, -22), at(10, -38, -52)
-    joint = at(54, 48, 84)
     shapes: list[Shape] = [
-        Plate(roof, crest, tubercle, 3.0 * k), Plate(roof, tubercle, asis, 2.8 * k), Plate(roof, asis, aiis, 3.0 * k),
-        Plate(roof, crest, back, 2.8 * k), Plate(inner, roof, back, 3.4 * k), Plate(inner, back, joint, 4.0 * k),
-        Plate(joint, back, rear, 3.5 * k), Plate(joint, rear, psis, 4.5 * k), Plate(joint, psis, piis, 5.0 * k),
-        Plate(inner, joint, notch, 5.5 * k),
-        Plate(joint, piis, notch, 4.5 * k),
-        Rod(asis, tubercle, 4.5 * k, 5.5 * k), Rod(tubercle, crest, 5.5 * k, 5.0 * k), Rod(crest, back, 5.0 * k, 5.5 * k),
-        Rod(back, rear, 5.5 * k, 6.0 * k), Rod(rear, psis, 6.0 * k, 7.0 * k), Rod(asis, aiis, 4.0 * k, 5.0 * k),
-        Rod(aiis, roof, 6.0 * k, 9.0 * k),
-        Rod(inner, roof, 8.0 * k, 12.0 * k), Rod(notch, at(66, 26, 10), 6.0 * k, 10.0 * k),
-        Ellipsoid(at(74, 6, 2), np.full(3, 30.0 * k)),
-        Rod(at(66, 24, -8), ischium, 14.0 * k, 15.0 * k), Rod(at(60, 30, -6), spine, 6.0 * k, 2.5 * k),
-        Rod(ischium, at(30, -8, -66), 10.0 * k, 7.0 * k), Rod(at(30, -8, -66), low, 7.0 * k, 7.5 * k),
-        Rod(at(70, -14, 4), pubis, 10.5 * k, 9.0 * k), Rod(pubis, low, 9.0 * k, 8.0 * k),
+        _wing(crest, (roof, inner, joint), k), Plate(roof, crest[0], aiis, 3.0 * k), Plate(inner, joint, notch, 5.5 * k),
+        Plate(joint, psis, piis, 5.0 * k), Plate(joint, piis, notch, 4.5 * k),
+        *chain(list(crest), list(np.interp(np.arange(len(crest)), CREST_AT, CREST_RADII) * k)),
+        Rod(crest[0], aiis, 4.0 * k, 5.0 * k), Rod(aiis, roof, 6.0 * k, 9.0 * k), Rod(inner, roof, 8.0 * k, 12.0 * k),
+        Rod(notch, at(66, 26, 10), 6.0 * k, 10.0 * k), Ellipsoid(at(74, 6, 2), np.full(3, 30.0 * k)),
+        Rod(at(66, 24, -8), at(63, 30, -44), 14.0 * k, 13.0 * k), Rod(at(63, 30, -44), ischium, 13.0 * k, 15.0 * k),
+        Rod(at(60, 30, -6), spine, 6.0 * k, 2.5 * k),
+        *chain([ischium, at(46, 8, -76), at(27, -16, -68), low], [11.0 * k, 8.0 * k, 6.5 * k, 7.5 * k]),
+        *chain([at(70, -14, 4), at(44, -36, -4), pubis], [10.5 * k, 8.0 * k, 9.0 * k]), Rod(pubis, low, 9.0 * k, 8.0 * k),
     ]  # fmt: skip
     socket = Ellipsoid(p.hip(sign) + p.axes[0] * sign * 3.0, np.full(3, 24.0 * k))
     mouth = Rod(
@@ -141,6 +154,20 @@ def _hip_bone(p: Pelvis, sign: float) -> Solid:
         30.0 * k,
     )
     return Solid(STRUCTURE_LABELS["pelvis"], tuple(shapes), 190.0, 900.0, 1.1, 5.0, (socket, mouth), 0.7)
+
+
+def _wing(crest: Array, inner: tuple[Vector, Vector, Vector], k: float) -> Sheet:
+    """The wing between the crest and the line from the socket's roof to the sacroiliac joint: thin in its middle."""
+    n = len(crest)
+    knots = np.array([0.0, 0.5, 0.72, 1.0])
+    base = np.stack([np.interp(np.linspace(0, 1, n), knots, [inner[i][c] for i in (0, 0, 1, 2)]) for c in range(3)], 1)
+    thick = np.interp(np.linspace(0, 1, n), [0.0, 0.4, 0.7, 1.0], [3.4, 2.9, 3.6, 4.8]) * k
+    out: list[Plate] = []
+    for i in range(n - 1):
+        out.append(Plate(base[i], crest[i], crest[i + 1], float(thick[i])))
+        if not np.allclose(base[i], base[i + 1]):
+            out.append(Plate(base[i], crest[i + 1], base[i + 1], float(thick[i])))
+    return Sheet(tuple(out))
 
 
 def _femur(p: Pelvis, sign: float) -> Solid:

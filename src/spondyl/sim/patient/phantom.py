@@ -7,6 +7,7 @@ import torch
 from spondyl.images import Volume
 from spondyl.pairs import Subject
 from spondyl.sim.patient.canvas import Canvas
+from spondyl.sim.patient.growth_plates import crest_caps, hip_plates, ring_solid
 from spondyl.sim.patient.hardware import hardware_solid
 from spondyl.sim.patient.organs import organ_solids
 from spondyl.sim.patient.patient import Anatomy, Patient, anatomy_of
@@ -44,10 +45,10 @@ def rasterise(patient: Patient, *, spacing_mm: float = 2.0, device: torch.device
 def _painted(patient: Patient, anatomy: Anatomy, spacing_mm: float, device: torch.device | str) -> Volume:
     generator = torch.Generator().manual_seed(patient.seed)
     canvas = Canvas.empty(*field_mm(patient), spacing_mm, device)
-    paint_torso(canvas, anatomy.torso)
+    spaces = paint_torso(canvas, anatomy.torso)
     texture = Texture.drawn(spacing_mm, device, generator=generator)
-    for solid in organ_solids(anatomy.vertebrae, anatomy.cage, anatomy.pelvis, patient.body, generator=generator):
-        canvas.paint(solid)
+    for solid in organ_solids(patient, anatomy, spaces, generator=generator):
+        canvas.paint(solid, texture)
     for solid in bone_solids(patient, anatomy):
         canvas.paint(solid, texture)
     if patient.traits.braced:
@@ -62,7 +63,9 @@ def bone_solids(patient: Patient, anatomy: Anatomy) -> list[Solid]:
     solids = [disc_solid(v, plate) for v, plate in zip(vertebrae, plates, strict=True)]
     solids += [sternum_solid(anatomy.cage, body), *rib_solids(vertebrae, anatomy.cage, body)]
     solids += [*girdle_solids(anatomy.cage, body), sacrum_solid(spine, body), coccyx_solid(spine, body)]
-    solids += [*hip_solids(anatomy.pelvis), *(vertebra_solid(v) for v in (*neck_above(vertebrae[0]), *vertebrae))]
+    solids += [*crest_caps(anatomy.pelvis, body), *hip_solids(anatomy.pelvis), *hip_plates(anatomy.pelvis, body)]
+    solids += [vertebra_solid(v) for v in (*neck_above(vertebrae[0]), *vertebrae)]
+    solids += [ring for v in vertebrae if (ring := ring_solid(v, body)) is not None]
     if patient.traits.hardware is not None:
         solids.append(hardware_solid(vertebrae, patient.traits.hardware))
     return solids

@@ -4,6 +4,7 @@ Each shape knows its own box, so that a rasteriser touches no other voxel. Dista
 few per cent (elliptical sections use the usual first-order form k0 (k0 - 1) / k1); they are meant for rendering edges.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -51,7 +52,13 @@ def vector(x: float, y: float, z: float) -> Vector:
 
 def unit(v: Vector) -> Vector:
     """The direction of v."""
-    return np.asarray(v / max(float(np.linalg.norm(v)), 1e-12))
+    return np.asarray(v / max(math.sqrt(float(v @ v)), 1e-12))
+
+
+def cross(a: Vector, b: Vector) -> Vector:
+    """a x b for two single vectors: numpy's own spends most of its time on shapes."""
+    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +147,14 @@ class Plate:
 
     def distance(self, at: Coordinates) -> Tensor:
         """Signed distance, mm: to the plane where the foot lies inside the triangle, else to the nearest edge."""
-        normal = np.cross(self.b - self.a, self.c - self.a)
+        normal = cross(self.b - self.a, self.c - self.a)
         n = unit(normal)
         edge: Tensor | None = None
         inside: Tensor | None = None
         for p, q in ((self.a, self.b), (self.b, self.c), (self.c, self.a)):
             wx, wy, wz = at.minus(p)
             d = q - p
-            side = np.cross(n, d)
+            side = cross(n, d)
             within = wx * float(side[0]) + wy * float(side[1]) + wz * float(side[2]) >= 0
             along = ((wx * float(d[0]) + wy * float(d[1]) + wz * float(d[2])) / float(d @ d)).clamp_(0, 1)
             wx, wy, wz = wx - along * float(d[0]), wy - along * float(d[1]), wz - along * float(d[2])
@@ -161,6 +168,34 @@ class Plate:
         return torch.where(inside, flat, edge.sqrt_()) - self.radius
 
 
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Plates that together make one curved sheet: their plain union, without a ridge where they meet."""
+
+    plates: tuple[Plate, ...]
+    reach_mm: float = 8.0
+
+    @property
+    def box_mm(self) -> tuple[Vector, Vector]:
+        """Lowest and highest corner."""
+        boxes = [p.box_mm for p in self.plates]
+        return np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
+
+    def distance(self, at: Coordinates) -> Tensor:
+        """Signed distance, mm; beyond `reach_mm` from every plate a large number."""
+        axes = (at.x.flatten(), at.y.flatten(), at.z.flatten())
+        out = torch.full([len(a) for a in reversed(axes)], 1e3, device=at.x.device)
+        for plate in self.plates:
+            low, high = (corner + s * self.reach_mm for corner, s in zip(plate.box_mm, (-1, 1), strict=True))
+            x, y, z = (
+                slice(*torch.searchsorted(a, torch.tensor([low[i], high[i]]).to(a)).tolist())
+                for i, a in enumerate(axes)
+            )
+            near = plate.distance(Coordinates(at.x[:, :, x], at.y[:, y], at.z[z]))
+            out[z, y, x] = torch.minimum(out[z, y, x], near)
+        return out
+
+
 def chain(
     points: Sequence[Vector], radii: Sequence[float], wide: Sequence[Vector] | None = None, ratio: float = 1.0
 ) -> list[Rod]:
@@ -172,6 +207,37 @@ def chain(
 
 
 @dataclass(frozen=True, eq=False)
+class Below:
+    """All that lies on the far side of a plane: a signed distance along `normal`, which points out of it."""
+
+    point: Vector
+    normal: Vector
+
+    @property
+    def box_mm(self) -> tuple[Vector, Vector]:
+        """Everywhere."""
+        return np.full(3, -1e6), np.full(3, 1e6)
+
+    def distance(self, at: Coordinates) -> Tensor:
+        """Signed distance, mm."""
+        px, py, pz = at.minus(self.point)
+        nx, ny, nz = (float(c) for c in unit(self.normal))
+        return px * nx + py * ny + pz * nz
+
+
+Window = tuple[slice, slice, slice]
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """A signed distance already known on a canvas, asked for by window."""
+
+    def on(self, window: Window) -> Tensor:
+        """Signed distance, mm, on the voxels of a window."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class Solid:
     """Shapes of one tissue melted together: what the rasteriser paints.
 
@@ -180,7 +246,9 @@ class Solid:
         shapes: their union, blended over `blend_mm`.
         carve: shapes cut out of it.
         core_hu, shell_hu, shell_mm: value inside, value and thickness of the rind.
-        texture: relative strength of the trabecular texture of the core.
+        texture: relative strength of the texture of the core.
+        grain: how many times coarser than trabeculae that texture is.
+        within: what bounds the solid from outside, kept `gap_mm` away from it (negative: it may stick out).
     """
 
     label: int
@@ -191,6 +259,9 @@ class Solid:
     blend_mm: float = 1.5
     carve: tuple[Shape, ...] = ()
     texture: float = 0.0
+    grain: float = 1.0
+    within: Bound | None = None
+    gap_mm: float = 0.0
 
 
 def smooth_min(a: Tensor, b: Tensor, blend_mm: float) -> Tensor:

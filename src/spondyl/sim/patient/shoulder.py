@@ -7,6 +7,7 @@ import numpy as np
 
 from spondyl.images import STRUCTURE_LABELS
 from spondyl.sim.patient.anatomy import Body
+from spondyl.sim.patient.growth_plates import humeral_plate
 from spondyl.sim.patient.shapes import Plate, Rod, Shape, Solid, Vector, chain, unit, vector
 from spondyl.sim.patient.thorax import Cage, sternum_line
 
@@ -16,7 +17,12 @@ def girdle_solids(cage: Cage, body: Body) -> list[Solid]:
     out: list[Solid] = []
     for sign in (-1.0, 1.0):
         marks = shoulder_marks(cage, body, sign)
-        out += [_scapula(marks), _clavicle(cage, marks, sign), _humerus(marks, sign, body)]
+        out += [
+            _scapula(marks),
+            _clavicle(cage, marks, sign),
+            _humerus(marks, sign, body),
+            *humeral_plate(marks.joint, body),
+        ]
     return out
 
 

@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
 from spondyl.images import STRUCTURE_LABELS
 from spondyl.sim.patient.anatomy import number
-from spondyl.sim.patient.canvas import Canvas
-from spondyl.sim.patient.shapes import Coordinates
+from spondyl.sim.patient.canvas import Canvas, Field, upsampled
+from spondyl.sim.patient.shapes import Coordinates, Window
 from spondyl.sim.patient.torso import SKIN_MM, Torso, cage_distance, diaphragm_mm, melt, trunk_distance
 
 COARSE_MM = 4.0  # soft surfaces bend gently (radius over 30 mm): interpolating their distance costs under 0.1 mm
@@ -35,40 +34,96 @@ def depths(torso: Torso, at: Coordinates) -> Depths:
         skin = melt(skin, arm.distance(at), 18.0)
     profile = torso.skin.at(at.z)
     fat = (SKIN_MM + torso.fat_mm + profile[9]).expand_as(skin)
-    cavity = torch.maximum(skin + fat + 13.0, at.y - profile[7] - 2.0)
-    cavity = torch.maximum(cavity, torso.crotch_mm + 40.0 - at.z)
+    cavity = belly_distance(torso, at, skin + fat + number("skin", "wall"))
     dome = (at.z - diaphragm_mm(torso, at)) * 0.6
-    cavity = torch.maximum(cavity, at.z - torso.domes_mm[1] + 40.0)
+    cavity = torch.maximum(cavity, dome)
     return Depths(skin, torch.minimum(cavity, torch.maximum(inside, dome)), torch.maximum(inside, -dome), fat)
 
 
-def paint_torso(canvas: Canvas, torso: Torso) -> None:
-    """Skin, fat, muscle, cavity and lungs; distances on a coarse grid, interpolated a few slices at a time."""
+def belly_distance(torso: Torso, at: Coordinates, wall: Tensor) -> Tensor:
+    """Signed distance to the belly and the lesser pelvis, mm; `wall` is the distance to the inner side of the belly's wall.
+
+    Behind, the cavity ends at the bodies and runs back beside them, as far as the muscles on the ribs; below, it narrows
+    between the hip bones.
+    """
+    k, hip = torso.body.trunk, torso.crotch_mm + 78.0 * torso.body.trunk
+    rows = torso.skin.at(at.z)
+    aside = (((at.x - rows[6]).abs() - 20.0 * k) / (32.0 * k)).clamp(0, 1)
+    behind = 17.0 * k * aside * aside * (3 - 2 * aside) + ((-15.0 * k - at.z) * 0.6).clamp(0, 32.0 * k)
+    rear = (at.y - rows[7] - 4.0 - behind) * 0.85
+    funnel = ((at.x - rows[0]).abs() - 44.0 * k - 0.9 * (at.z - hip).clamp_min(0.0)) * 0.74
+    cavity = melt_inside(melt_inside(wall, rear, 16.0), funnel, 14.0)
+    return melt_inside(cavity, hip - 34.0 * k - at.z, 30.0)
+
+
+def melt_inside(a: Tensor, b: Tensor, blend_mm: float) -> Tensor:
+    """What two signed distances have in common, its edge rounded over `blend_mm`."""
+    return -melt(-a, -b, blend_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Spaces:
+    """What organs lie in: distances to the inner side of the fat, to the belly (diaphragm to pelvic floor) and to the lungs."""
+
+    muscle: Field
+    belly: Field
+    lung: Field
+
+
+def paint_torso(canvas: Canvas, torso: Torso) -> Spaces:
+    """Skin, fat, muscle, the belly's fat and the lungs; distances on a coarse grid, interpolated a few slices at a time."""
     nz, ny, nx = canvas.hu.shape
     f = max(1, round(COARSE_MM / canvas.spacing_mm))
     steps = [-(-(n - 1) // f) + 1 for n in (nz, ny, nx)]
-    coarse = replace(canvas, spacing_mm=canvas.spacing_mm * f)
-    whole = coarse.coordinates((slice(0, steps[0]), slice(0, steps[1]), slice(0, steps[2])))
+    whole = _coarse(canvas, steps, f)
     parts = [depths(torso, replace(whole, z=z)) for z in torch.split(whole.z, 8)]
     rows = [torch.cat([getattr(p, name) for p in parts]) for name in ("skin", "cavity", "lung", "fat_mm")]
-    stack = torch.stack(rows)[None]
+    stack = torch.stack(rows)
     for first in range(0, steps[0] - 1, 2):
         last = min(first + 2, steps[0] - 1)
-        size = [(last - first) * f + 1, (steps[1] - 1) * f + 1, (steps[2] - 1) * f + 1]
-        fine = functional.interpolate(stack[:, :, first : last + 1], size=size, mode="trilinear", align_corners=True)
+        fine = upsampled(stack[:, first : last + 1], f)
         stop = nz if last == steps[0] - 1 else last * f
         window = (slice(first * f, min(stop, nz)), slice(0, ny), slice(0, nx))
-        own = fine[0, :, : window[0].stop - window[0].start, :ny, :nx]
+        own = fine[:, : window[0].stop - window[0].start, :ny, :nx]
         _paint(canvas, window, Depths(*own))
+    return Spaces(Field(stack[0] + stack[3], f), Field(stack[1], f), Field(stack[2], f))
 
 
-def _paint(canvas: Canvas, window: tuple[slice, slice, slice], d: Depths) -> None:
-    muscle = d.skin + d.fat_mm
-    layers = (("skin", d.skin), ("fat", d.skin + SKIN_MM), ("muscle", muscle), ("organ", d.cavity), ("lung", d.lung))
-    labels = canvas.labels[window]
+def _coarse(canvas: Canvas, steps: list[int], f: int) -> Coordinates:
+    """Every f-th voxel of a canvas, and as many beyond its end as the last one needs."""
+    z, y, x = (
+        float(canvas.origin_mm[2 - k]) + canvas.spacing_mm * f * torch.arange(n, device=canvas.hu.device)
+        for k, n in enumerate(steps)
+    )
+    return Coordinates(x[None, None, :], y[None, :, None], z[:, None, None])
+
+
+def _paint(canvas: Canvas, window: Window, d: Depths) -> None:
+    layers = (
+        ("skin", d.skin),
+        ("fat", d.skin + SKIN_MM),
+        ("muscle", d.skin + d.fat_mm),
+        ("fat", d.cavity),
+        ("lung", d.lung),
+    )
+    margin = 6 * canvas.softness_mm
     for name, distance in layers:
-        canvas.blend(window, distance, number("tissue", name))
-        labels.masked_fill_(distance < 0, STRUCTURE_LABELS[name])
+        box = _where(distance < margin)
+        if box is None:
+            continue
+        own = (window[0], box[0], box[1])
+        inside = distance[:, box[0], box[1]]
+        canvas.blend(own, inside, number("tissue", name))
+        canvas.labels[own].masked_fill_(inside < 0, STRUCTURE_LABELS[name])
+
+
+def _where(near: Bool[Tensor, "z y x"]) -> tuple[slice, slice] | None:
+    """The rows and columns that hold anything; None where nothing does."""
+    flat = near.any(0)
+    rows, columns = (flat.any(k).nonzero()[:, 0] for k in (1, 0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def paint_brace(canvas: Canvas, torso: Torso) -> None:

@@ -7,13 +7,14 @@ depth F, turned and shifted with the spine. Lungs, ribs and skin use the same se
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spondyl.images import STRUCTURE_LABELS
 from spondyl.sim.patient.anatomy import Body, number, series
-from spondyl.sim.patient.shapes import Rod, Shape, Solid, Vector, chain, unit, vector
+from spondyl.sim.patient.shapes import Rod, Shape, Solid, Vector, chain, cross, unit, vector
 from spondyl.sim.patient.vertebra import Vertebra
 
 Array = NDArray[np.float64]
@@ -49,13 +50,21 @@ class Cage:
         z = z0 - (b - v) * math.tan(math.radians(slope)) - u * math.tan(math.radians(lean))
         return vector(cx + x, cy + y, z)
 
-    def _at(self, rib: float) -> list[float]:
-        index = np.arange(len(self.height_mm), dtype=np.float64)
+    @cached_property
+    def _table(self) -> Array:
+        """All numbers of a loop in a row, a row a rib."""
         rows = (
             self.height_mm, self.centre_mm[:, 0], self.centre_mm[:, 1], self.half_width_mm, self.half_depth_mm,
             self.turn_deg, self.lean_deg, self.slope_deg,
         )  # fmt: skip
-        return [float(np.interp(rib, index, row)) for row in rows]
+        return np.stack(rows, axis=1)
+
+    def _at(self, rib: float) -> list[float]:
+        table = self._table
+        rib = min(max(rib, 0.0), len(table) - 1.0)
+        first = min(int(rib), len(table) - 2)
+        row: list[float] = (table[first] + (rib - first) * (table[first + 1] - table[first])).tolist()
+        return row
 
 
 def axial_turn_deg(v: Vertebra) -> float:
@@ -75,7 +84,7 @@ def cage_of(vertebrae: tuple[Vertebra, ...], body: Body) -> Cage:
     width = np.array(series("ribs", "half_width"))[:n] * k
     front = np.array(series("ribs", "front"))[:n] * k
     tips = [(v.transverse_tip(1.0) + v.transverse_tip(-1.0)) / 2 for v in owners]
-    back = np.array([tip[1] for tip in tips]) + (9.0 + 0.05 * width) * k
+    back = np.array([tip[1] for tip in tips]) + (6.0 + 0.04 * width) * k
     body_y = np.array([v.centre[1] for v in owners])
     depth = (back - (body_y - front)) / 2
     shift, turned = number("deformity", "cage_shift"), number("deformity", "cage_rotation")
@@ -148,14 +157,16 @@ def rib_solids(vertebrae: tuple[Vertebra, ...], cage: Cage, body: Body) -> list[
     for i, (v, length) in enumerate(zip(owners, rib_lengths(body), strict=False)):
         for sign in (-1.0, 1.0):
             path = rib_path(v, cage, i, sign, length)
-            thick = 3.1 if i else 3.4
+            thick = 3.4 if i else 3.6
             radii = (
                 np.interp(np.linspace(0, 1, len(path)), [0, 0.1, 0.3, 0.9, 1], [3.6, 2.7, thick, thick, 2.8])
                 * body.trunk
             )
             up = [_across(a, b, cage, i) for a, b in itertools.pairwise(path)]
-            shapes: list[Shape] = list(chain(path, [float(r) for r in radii], up, 1.75))
-            ribs.append(Solid(STRUCTURE_LABELS["rib"], tuple(shapes), core, bone, 0.75, 0.0))
+            shapes: list[Shape] = list(chain(path, [float(r) for r in radii], up, 1.85))
+            ribs.append(
+                Solid(STRUCTURE_LABELS["rib"], tuple(shapes), core, bone, number("tissue", "rib_shell_mm"), 0.0)
+            )
             if i < 10:
                 rods: list[Shape] = list(chain(*_cartilage(path, cage, i, sign)))
                 cartilages.append(Solid(STRUCTURE_LABELS["cartilage"], tuple(rods), gristle, gristle))
@@ -166,7 +177,7 @@ def _across(a: Vector, b: Vector, cage: Cage, rib: int) -> Vector:
     """Direction of a rib's tall side: on the cage, across its course."""
     middle = (a + b) / 2
     out = middle - np.array([cage.centre_mm[rib, 0], cage.centre_mm[rib, 1], middle[2]])
-    return unit(np.cross(unit(b - a), unit(out)))
+    return unit(cross(unit(b - a), unit(out)))
 
 
 def _cartilage(path: list[Vector], cage: Cage, rib: int, sign: float) -> tuple[list[Vector], list[float]]:

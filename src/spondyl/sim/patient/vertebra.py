@@ -7,81 +7,15 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from spondyl.images import STRUCTURE_LABELS
 from spondyl.sim.patient.anatomy import LevelSize, number
-from spondyl.sim.patient.shapes import Coordinates, Rod, Shape, Solid, Vector
+from spondyl.sim.patient.block import Block
+from spondyl.sim.patient.shapes import Rod, Shape, Solid, Vector, cross
 from spondyl.spine import LEVEL_LABELS, SpineCurve
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """A vertebral body: superellipse sections with a waist, closed by two hollow endplates.
-
-    `axes` has the body's left, posterior and cranial unit vectors as rows; each endplate is (centre, left half-axis,
-    posterior half-axis), as in SpineCurve.
-    """
-
-    centre: Vector
-    axes: Array
-    superior: Array
-    inferior: Array
-    hollow_mm: float
-    waist: float = 0.0
-
-    @property
-    def box_mm(self) -> tuple[Vector, Vector]:
-        """Lowest and highest corner."""
-        ends = [
-            plate[0] + i * plate[1] + j * plate[2]
-            for plate in (self.superior, self.inferior)
-            for i in (-1, 1)
-            for j in (-1, 1)
-        ]
-        corners = np.stack(ends)
-        return corners.min(0), corners.max(0)
-
-    def distance(self, at: Coordinates) -> Tensor:
-        """Signed distance, mm."""
-        px, py, pz = at.minus(self.centre)
-        x, y, z = (px * float(a[0]) + py * float(a[1]) + pz * float(a[2]) for a in self.axes)
-        height = float(np.linalg.norm(self.superior[0] - self.inferior[0]))
-        t = (z / height + 0.5).clamp_(0, 1)
-        narrow = 1 - 4 * self.waist * t * (1 - t)
-        half = [[float(np.linalg.norm(plate[k])) for plate in (self.inferior, self.superior)] for k in (1, 2)]
-        a = (half[0][0] + t * (half[0][1] - half[0][0])) * narrow
-        b = (half[1][0] + t * (half[1][1] - half[1][0])) * narrow
-        side = superellipse_distance(x / a, y / b, a, b)
-        rho = ((x / a) ** 2 + (y / b) ** 2).clamp_max_(1.0)
-        hollow = self.hollow_mm * (1 - rho) ** 2
-        top, bottom = self._lid(at, self.superior, 1.0) + hollow, self._lid(at, self.inferior, -1.0) + hollow * 1.2
-        return _smooth_max(torch.maximum(top, bottom), side, 1.5)
-
-    def _lid(self, at: Coordinates, plate: Array, sign: float) -> Tensor:
-        normal = np.cross(plate[1], plate[2])
-        normal = sign * normal / np.linalg.norm(normal)
-        px, py, pz = at.minus(plate[0])
-        return px * float(normal[0]) + py * float(normal[1]) + pz * float(normal[2])
-
-
-def superellipse_distance(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    """First-order signed distance to |u|^2.5 + |v|^2.5 = 1, with u = x/a and v = y/b; mm."""
-    u, v = u.abs(), v.abs()
-    ru, rv = u * u.sqrt(), v * v.sqrt()
-    f = (ru * u + rv * v).clamp_min_(1e-6)
-    q = f.pow(0.4)
-    slope = ((ru / a) ** 2 + (rv / b) ** 2).sqrt_().clamp_min_(1e-6)
-    return (q - 1) * f / (q * slope)
-
-
-def _smooth_max(a: Tensor, b: Tensor, blend_mm: float) -> Tensor:
-    h = (blend_mm - (a - b).abs()).clamp_min_(0.0)
-    return torch.maximum(a, b) + h * h / (4 * blend_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,13 +122,18 @@ def neck_above(c7: Vertebra, count: int = 4) -> tuple[Vertebra, ...]:
     return tuple(out)
 
 
+def body_block(v: Vertebra) -> Block:
+    """The body of a vertebra, without its arch."""
+    s = v.size
+    hollow = number("vertebra", f"concavity_{'lumbar' if s.lumbar else 'thoracic'}_mm") * s.height
+    return Block(
+        v.centre, v.axes, v.superior, v.inferior, hollow / (26 if s.lumbar else 18), number("vertebra", "waist")
+    )
+
+
 def vertebra_solid(v: Vertebra) -> Solid:
     """The whole bone of one vertebra."""
-    s = v.size
-    hollow = (
-        number("vertebra", f"concavity_{'lumbar' if s.lumbar else 'thoracic'}_mm") * s.height / (26 if s.lumbar else 18)
-    )
-    body = Block(v.centre, v.axes, v.superior, v.inferior, hollow, number("vertebra", "waist"))
+    s, body = v.size, body_block(v)
     canal = Rod(
         v.point(0, v.half_depth + s.scd / 2 + 1.0, -s.height), v.point(0, v.half_depth + s.scd / 2 + 1.0, s.height),
         s.scd / 2, s.scd / 2, v.axes[0], max(s.scw / s.scd, 1.0),
@@ -210,12 +149,12 @@ def vertebra_solid(v: Vertebra) -> Solid:
 def disc_solid(upper: Vertebra, lower_superior: Array) -> Solid:
     """The disc below a vertebra."""
     top, bottom = upper.inferior, lower_superior
-    centre, up = (top[0] + bottom[0]) / 2, np.cross(top[1], top[2]) + np.cross(bottom[1], bottom[2])
+    centre, up = (top[0] + bottom[0]) / 2, cross(top[1], top[2]) + cross(bottom[1], bottom[2])
     up /= np.linalg.norm(up)
     left = top[1] / np.linalg.norm(top[1])
     left = left - up * (left @ up)
     left /= np.linalg.norm(left)
-    axes = np.stack([left, np.cross(up, left), up])
+    axes = np.stack([left, cross(up, left), up])
     block = Block(centre, axes, top, bottom, -1.0)
     hu = number("tissue", "disc")
     return Solid(STRUCTURE_LABELS["disc"], (block,), hu, hu)
@@ -244,7 +183,7 @@ def _spinous(v: Vertebra) -> list[Shape]:
     blade = {True: 3.2, False: 2.2}[s.lumbar]
     tall = (0.40 * s.height if s.lumbar else 5.5) / 2.6
     inner = tip + (base - tip) * 0.12
-    up = np.cross(tip - base, v.axes[0])
+    up = cross(tip - base, v.axes[0])
     up /= np.linalg.norm(up)
     return [Rod(base, inner, 2.6, 2.6, up, tall), Rod(inner, tip, blade, blade + 0.3, up, 1.6 if s.lumbar else 1.2)]
 
