@@ -7,6 +7,7 @@ import torch
 from spondyl.geometry import View, view_angle_deg
 from spondyl.images import Radiograph
 from spondyl.pairs import Subject
+from spondyl.sim.film_furniture import Furniture
 from spondyl.sim.redraw import between, check_settings, redraw
 from spondyl.xray.attenuation import Materials, materials
 from spondyl.xray.expose import EXPOSURES, ExposureSettings, expose
@@ -28,6 +29,7 @@ class RadiographSensor:
         dose_share: dose at the detector over the machine's usual one (speed class 250 to 650 about the usual 400).
         turn_deg: how far the patient stands turned, added to the view's azimuth.
         ideal: one energy, no scatter, blur or noise; kvp and dose_share then play no part.
+        furniture: lead letters, joins of stitched exposures, fasteners; none by default, drawn with the rest by `randomised`.
     """
 
     view: str = "pa"
@@ -37,6 +39,7 @@ class RadiographSensor:
     dose_share: float = field(default=1.0, metadata=between(0.6, 1.6))
     turn_deg: float = field(default=0.0, metadata=between(-4.0, 4.0))
     ideal: bool = False
+    furniture: Furniture = field(default_factory=Furniture)
 
     def __post_init__(self) -> None:
         view_angle_deg(self.view)
@@ -61,7 +64,8 @@ class RadiographSensor:
     def of_materials(self, body: Materials, subject: Subject, *, generator: torch.Generator) -> Radiograph:
         """The same from the materials of the subject's volume, which several exposures can share."""
         place = subject.volume.world_from_voxel
-        return expose(body, place, self.framing(subject), settings=self.exposure(), generator=generator)
+        film = expose(body, place, self.framing(subject), settings=self.exposure(), generator=generator)
+        return self.furniture.laid_on(film)
 
     def framing(self, subject: Subject) -> View:
         """Where source and detector stand for this subject."""
@@ -77,8 +81,9 @@ class RadiographSensor:
         return replace(usual, kvp=self.kvp, detector_dose_ugy=usual.detector_dose_ugy * self.dose_share)
 
     def randomised(self, *, generator: torch.Generator) -> "RadiographSensor":
-        """The same machine as another hospital sets it: voltage, dose and the patient's turn drawn within their ranges."""
-        return redraw(self, generator=generator)
+        """The same machine as another hospital sets it: voltage, dose, the patient's turn and what else lies on the film."""
+        drawn = redraw(self, generator=generator)
+        return replace(drawn, furniture=redraw(self.furniture, generator=generator))
 
 
 PA = RadiographSensor("pa")
