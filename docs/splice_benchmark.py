@@ -1,4 +1,4 @@
-"""Put the tables that the benchmarks wrote into docs/projector.md, between their markers.
+"""Put the tables that the benchmarks wrote into the pages that show them, between their markers.
 
 Usage: python docs/splice_benchmark.py [--check]
 
@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("projector.md")
-RESULTS = PAGE.parents[1] / "benchmarks"
+PAGES = tuple(Path(__file__).with_name(name) for name in ("projector.md", "sensors.md"))
+RESULTS = Path(__file__).parents[1] / "benchmarks"
 BLOCK = re.compile(r"(<!-- benchmark (?P<file>[\w.]+): begin -->\n).*?(<!-- benchmark (?P=file): end -->)", re.DOTALL)
 
 
@@ -29,15 +29,18 @@ def spliced(page: str) -> str:
 
 
 def main() -> int:
-    """Write the page, or compare it."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = spliced(old)
-    if "--check" in sys.argv[1:]:
-        if old != new:
-            print("docs/projector.md is old; run: python docs/splice_benchmark.py", file=sys.stderr)
-        return int(old != new)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    """Write the pages, or compare them."""
+    old_pages = []
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = spliced(old)
+        if old != new and "--check" in sys.argv[1:]:
+            old_pages.append(f"docs/{page.name}")
+        elif old != new:
+            page.write_text(new, encoding="utf-8")
+    if old_pages:
+        print(f"{' and '.join(old_pages)} old; run: python docs/splice_benchmark.py", file=sys.stderr)
+    return int(bool(old_pages))
 
 
 if __name__ == "__main__":

@@ -234,9 +234,9 @@ def test_the_compiled_pass_gives_what_torch_gives() -> None:
     generator = torch.Generator().manual_seed(4)
     hu = torch.rand(7, 6, 5, generator=generator) * 4500 - 1100
     labels = torch.randint(0, 80, (7, 6, 5), generator=generator)
-    for given in (None, labels, labels.to(torch.uint8), torch.full_like(labels, -1)):
-        compiled = materials(Volume(hu, torch.eye(4), given))
-        plain = materials(Volume(hu.clone().requires_grad_(), torch.eye(4), given))
+    for named in (None, labels, labels.to(torch.uint8), torch.full_like(labels, -1)):
+        compiled = materials(Volume(hu, torch.eye(4), named))
+        plain = materials(Volume(hu.clone().requires_grad_(), torch.eye(4), named))
         assert compiled.names == plain.names
         assert torch.allclose(compiled.density_g_cm3, plain.density_g_cm3, rtol=1e-5, atol=1e-6)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spondyl.images import Volume
 from spondyl.pairs import Subject
+from spondyl.sim.patient.threads import one_thread
 from spondyl.sim.redraw import between, check_settings, redraw
 
 LOWEST_HU = -1024.0  # scanners store nothing below (12 bits, rescale intercept -1024)
@@ -52,6 +53,10 @@ class CtSensor:
 
         The mean of any region is the subject's, apart from air, which is cut at -1024 HU. Labels follow the nearest voxel.
         """
+        with one_thread():  # slice by slice: threads would wait more than they work
+            return self._scan(subject, generator=generator)
+
+    def _scan(self, subject: Subject, *, generator: torch.Generator) -> Volume:
         volume = sharpness(subject.volume, self.kernel_fwhm_mm, self.slice_mm)
         if self.spacing_mm is not None:
             volume = at_spacing(volume, self.spacing_mm)
@@ -79,7 +84,7 @@ def row_water_mm(hu: Float[Tensor, "z y x"], spacing_mm: float) -> Float[Tensor,
 
 def diameter_mm(water_mm: Float[Tensor, "z y"], spacing_mm: float) -> Float[Tensor, "z"]:
     """Water-equivalent diameter of each slice, 2 sqrt(A / pi), A the area of its rows' water (AAPM report 220)."""
-    return 2 * (water_mm.sum(1) * (spacing_mm / math.pi)).sqrt()
+    return 2 * (water_mm.sum(1).clamp_min(0) * (spacing_mm / math.pi)).sqrt()  # pure air may sum to less than nothing
 
 
 def noise_slices(

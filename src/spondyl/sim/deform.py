@@ -94,10 +94,13 @@ def _grown(volume: Volume, warp: Warp) -> tuple[tuple[int, int, int], tuple[int,
     """Lowest voxel (x, y, z) of the new grid in the old one, and its shape (z, y, x)."""
     device = volume.hu.device
     planes = [
-        torch.tensor(sorted({*range(0, n, max(int(SEEN_EVERY_MM / s), 1)), n - 1}), device=device)
+        torch.tensor(sorted({*range(0, n, max(round(SEEN_EVERY_MM / s), 1)), n - 1}), device=device)
         for n, s in zip(volume.hu.shape, reversed(volume.spacing_mm), strict=True)
     ]
-    body = torch.nonzero(volume.hu[torch.meshgrid(*planes, indexing="ij")] > BODY_HU)
+    # A smooth motion takes the outside of the body to the outside.
+    outside = torch.nn.functional.pad(volume.hu[torch.meshgrid(*planes, indexing="ij")] <= BODY_HU, [1] * 6, value=True)
+    beside = torch.nn.functional.max_pool3d(outside.float()[None], 3, stride=1)[0] > 0
+    body = torch.nonzero(beside & ~outside[1:-1, 1:-1, 1:-1])
     index = torch.stack([axis[k] for axis, k in zip(planes, body.T, strict=True)], dim=-1).flip(-1).double()
     world_from_voxel = volume.world_from_voxel.double().to(device)
     world = transform_points(world_from_voxel, index)

@@ -4,6 +4,7 @@ A modality that is not part of this installation is named in one line when it is
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast, runtime_checkable
@@ -16,6 +17,7 @@ from spondyl.sim.patient.anatomy import Sex
 from spondyl.sim.patient.curve_types import CurveType
 from spondyl.sim.patient.draw import Cohort
 from spondyl.sim.patient.patient import Stance
+from spondyl.sim.patient.threads import one_thread
 from spondyl.sim.radiograph import LATERAL, PA, RadiographSensor
 from spondyl.sim.redraw import redraw
 from spondyl.sim.seeds import generator_of
@@ -56,6 +58,8 @@ SENSORS: dict[str, Callable[[], Sensor]] = {
     "ultrasound": lambda: _at("ultrasound", "UltrasoundSensor"),
     "rgbd": lambda: _at("rgbd", "RgbdSensor"),
 }
+# Larger volumes are imaged by one sensor after the other: a patient at 1 mm would need a gigabyte more otherwise.
+SIDE_BY_SIDE_VOXELS = 2**25
 # Which sensors look at the skin's mesh: without them nobody has to make it.
 NEED_SKIN: tuple[str, ...] = ("rgbd",)
 
@@ -170,14 +174,23 @@ SUBJECTS: dict[str, SubjectMaker] = {"virtual": virtual, "bent": bent}
 def images(
     subject: Subject, sensors: Mapping[str, Sensor], generators: Mapping[str, torch.Generator]
 ) -> dict[str, Image]:
-    """One image a sensor, by the same names; radiographs share the materials of the volume, the largest thing in memory."""
+    """One image a sensor, by the same names; radiographs share the materials of the volume, the largest thing in memory.
+
+    Radiographs take all threads; after them the others, which each work in one, go side by side. A large volume is imaged by
+    one sensor after the other, because each needs memory of its own.
+    """
     taken: dict[str, Image] = {}
     films = {name: sensor for name, sensor in sensors.items() if isinstance(sensor, RadiographSensor)}
     if films:
         body = materials(subject.volume)
         taken = {name: f.of_materials(body, subject, generator=generators[name]) for name, f in films.items()}
         del body
-    taken |= {name: s(subject, generator=generators[name]) for name, s in sensors.items() if name not in films}
+    # the longest first, so that the others fill the time beside it
+    others = sorted((name for name in sensors if name not in films), key=lambda name: name != "ultrasound")
+    small = subject.volume.hu.numel() <= SIDE_BY_SIDE_VOXELS
+    with one_thread() as threads, ThreadPoolExecutor(threads if small else 1) as pool:
+        made = pool.map(lambda name: sensors[name](subject, generator=generators[name]), others)
+        taken |= dict(zip(others, made, strict=True))
     return {name: taken[name] for name in sensors}
 
 

@@ -23,6 +23,8 @@ from spondyl.spine import SpineCurve
 LEAST_EDGE_SHARE = 0.2
 # Beyond the outer curves the tilt goes back to this share of the curve's, as above the first curve in `patient.alignment`.
 END_SHARE = 0.4
+# A straight spine meets a tilted sacrum over this many discs.
+STRAIGHTENED_OVER = 3
 
 
 def with_cobb(spine: SpineCurve, *, curves: Sequence[Curve], balance_mm: float | None = None) -> SpineCurve:
@@ -31,8 +33,8 @@ def with_cobb(spine: SpineCurve, *, curves: Sequence[Curve], balance_mm: float |
     Each curve's Cobb angle, superior endplate of `upper` against inferior endplate of `lower` (normals projected on the
     coronal plane), is exact. Kept: the shape of every vertebra, the length of every disc between its endplates' centres,
     each vertebra's projected sagittal tilt, the place of the lowest level and, where it is the sacrum, its tilt. Replaced:
-    the spine's own coronal curves; no curve at all straightens it. Added: axial rotation about each vertebra's own axis, in
-    proportion to its distance from the curve's chord (Stokes 1989).
+    the spine's own coronal curves; no curve at all makes it a straight line, down to the last discs above a sacrum. Added:
+    axial rotation about each vertebra's own axis, in proportion to its distance from the curve's chord (Stokes 1989).
 
     Args:
         spine: with its levels in the world; gaps between them count as long discs.
@@ -42,8 +44,11 @@ def with_cobb(spine: SpineCurve, *, curves: Sequence[Curve], balance_mm: float |
             curves' tilts allow.
 
     Raises:
-        ValueError: for an end vertebra that is not there, overlapping curves, or an angle that the discs cannot take.
+        ValueError: for fewer than two levels, an end vertebra that is not there, overlapping curves, or an angle that the
+            discs cannot take.
     """
+    if len(spine.levels) < 2:
+        raise ValueError(f"the spine has {len(spine.levels)} level; wanted at least two to bend it between")
     posture = Posture(curves=tuple(curves))
     for curve in posture.curves:
         if spine.index(curve.upper) >= spine.index(curve.lower) or curve.lower == "S1":
@@ -171,9 +176,11 @@ def _tilts(chain: _Chain, posture: Posture, rotation: Float[ndarray, "l"], first
         value = chain.end_tilt(upper, 0, fixed[upper], rotation[upper])
         value -= curve.cobb_deg if curve.side == "right" else -curve.cobb_deg
         fixed[lower] = chain.tilt_for(lower, 1, value, rotation[lower])
-    own = float(chain.tilts_deg[last, 0])
-    fixed.setdefault(last, own if chain.spine.levels[-1] == "S1" or not posture.curves else END_SHARE * value)
-    fixed.setdefault(0, END_SHARE * first_deg if posture.curves else first_deg)
+    on_sacrum = chain.spine.levels[-1] == "S1"
+    if not posture.curves:
+        fixed = {0: first_deg, max(last - STRAIGHTENED_OVER * on_sacrum, 0): first_deg}
+    fixed.setdefault(last, float(chain.tilts_deg[last, 0]) if on_sacrum else END_SHARE * value)
+    fixed.setdefault(0, END_SHARE * first_deg)
     tilts = np.zeros(last + 1)
     rows = sorted(fixed)
     tilts[rows[0]] = fixed[rows[0]]

@@ -19,6 +19,8 @@ from spondyl.spine import LEVEL_LABELS, LEVELS, SpineCurve
 SACRAL_HEIGHT_MM = 30.0
 # Thickness of the rods that stand for an arch, mm: half the lamina's and the processes' height, less their rounding.
 ROD_MM = (4.5, 3.5)
+# An arch yields to its neighbours' bodies: spinous processes overlap the level below.
+ARCH_YIELDS_MM = 1.0
 # Rods of an arch without a label, in half widths, half depths and heights of its body from its centre: tips of the transverse
 # processes, base and tip of the spinous process (Panjabi 1991, 1992, means of T6 to L3).
 USUAL_RODS = (((1.8, 1.9, 0.1), (-1.8, 1.9, 0.1)), ((0.0, 2.0, -0.1), (0.0, 3.2, -0.8)))

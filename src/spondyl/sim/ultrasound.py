@@ -15,6 +15,7 @@ from spondyl.images import Ultrasound
 from spondyl.pairs import Subject
 from spondyl.sim.back import Lattice, back_of
 from spondyl.sim.echo import Beam, Recording
+from spondyl.sim.patient.threads import one_thread
 from spondyl.sim.probe import Probe, blur_rows, spine_line_mm, sweep, track_mm
 from spondyl.sim.redraw import redraw
 from spondyl.sim.speckle import Grain
@@ -84,6 +85,12 @@ class UltrasoundSensor:
         self, subject: Subject, offsets_mm: tuple[float, ...] = DEPTH_OFFSETS_MM, *, generator: torch.Generator
     ) -> tuple[Ultrasound, ...]:
         """Projections of one sweep at several depths, shallow ones first by default; each is what a call with that offset gives."""
+        with one_thread():  # frame by frame: threads would wait more than they work
+            return self._projected(subject, offsets_mm, generator=generator)
+
+    def _projected(
+        self, subject: Subject, offsets_mm: tuple[float, ...], *, generator: torch.Generator
+    ) -> tuple[Ultrasound, ...]:
         recording, lattice = self.record(subject, generator=generator)
         frames, device = recording.sweep.face_mm.shape[0], recording.sweep.face_mm.device
         noise = torch.randn(4, frames, generator=generator, device=generator.device).to(device)

@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spondyl.geometry import transform_points
 from spondyl.images import Volume
-from spondyl.sim.rigid_shapes import ROD_MM, RigidPart, VertebraShapes, rigid_parts, vertebra_shapes
+from spondyl.sim.bone_maps import REACH_MM, BoneMap, bone_maps
+from spondyl.sim.rigid_shapes import ARCH_YIELDS_MM, ROD_MM, RigidPart, VertebraShapes, rigid_parts, vertebra_shapes
 from spondyl.spine import SpineCurve
 
 # weight = 1 / ((d + NEAR)^2 (1 + (d / FAR)^2)): nearly linear across a disc, and beside the spine a running mean over
@@ -23,8 +25,6 @@ FAR_MM = 15.0
 # Share of the spine's turning that tissue at distance d keeps is 1 / sqrt(1 + (d / FADE)^2): 0.6 at the back ribs, 0.3 at the
 # flank, after the order vertebra > rib cage > back surface (Stokes 1989) and the shares of section B4 [engineering].
 FADE_MM = 45.0
-# An arch yields to its neighbours' bodies: spinous processes overlap the level below.
-ARCH_YIELDS_MM = 1.0
 STEPS = 3
 MOST_TURN_DEG = 120.0
 CHUNK = 16384
@@ -39,6 +39,7 @@ class Warp:
         start_axes, end_axes: its axes as rows, before and after.
         shapes: what is rigid about each level.
         parts: bones that hang on the first and last level.
+        bones: where the labels of the levels are.
         steps: Runge-Kutta steps of the flow.
     """
 
@@ -48,6 +49,7 @@ class Warp:
     end_axes: Float[Tensor, "l 3 3"]
     shapes: VertebraShapes
     parts: tuple[RigidPart, ...] = ()
+    bones: tuple[BoneMap, ...] = ()
     steps: int = STEPS
 
     def forward(self, points_mm: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
@@ -98,6 +100,7 @@ def warp_between(volume: Volume, start: SpineCurve, end: SpineCurve) -> Warp:
         end.axes.double().cpu(),
         vertebra_shapes(start, volume),
         rigid_parts(start, volume),
+        bone_maps(start, volume),
     )
 
 
@@ -115,7 +118,9 @@ class _Moment:
     spin: Float[Tensor, "p 3"]
     drift: Float[Tensor, "p 3"]
     slide: Float[Tensor, "p 3"]
-    map_from_world: tuple[Float[Tensor, "4 4"], ...]
+    parts_from_world: tuple[Float[Tensor, "4 4"], ...]
+    bones_from_world: tuple[Float[Tensor, "4 4"], ...]
+    bone_middles_mm: tuple[Float[Tensor, "3"], ...]
 
 
 def _moment(warp: Warp, time: float, device: torch.device) -> _Moment:
@@ -127,12 +132,14 @@ def _moment(warp: Warp, time: float, device: torch.device) -> _Moment:
     forms, offsets = _forms(warp.shapes, axes, centres)
     rows = [*range(len(centres)), *(part.row for part in warp.parts)]
     drift = slide - torch.linalg.cross(spin, centres)
-    maps = []
-    for part in warp.parts:
-        back = torch.eye(4, dtype=torch.float64)
-        back[:3, :3] = turned[part.row].mT
-        back[:3, 3] = warp.start_mm[part.row] - back[:3, :3] @ centres[part.row]
-        maps.append((part.map_from_world.double() @ back).float().to(device))
+    back = torch.eye(4, dtype=torch.float64).repeat(len(centres), 1, 1)
+    back[:, :3, :3] = turned.mT
+    back[:, :3, 3] = warp.start_mm - (turned.mT @ centres[..., None])[..., 0]
+    there = torch.linalg.inv(back)
+    parts, bones = (
+        tuple((m.map_from_world.double() @ back[m.row]).float().to(device) for m in maps)
+        for maps in (warp.parts, warp.bones)
+    )
     return _Moment(
         forms.reshape(-1, 3).T.float().to(device),
         offsets.reshape(-1).float().to(device),
@@ -140,7 +147,9 @@ def _moment(warp: Warp, time: float, device: torch.device) -> _Moment:
         spin[rows].float().to(device),
         drift[rows].float().to(device),
         slide[rows].float().to(device),
-        tuple(maps),
+        parts,
+        bones,
+        tuple(transform_points(there[b.row], b.middle_mm[None])[0].float().to(device) for b in warp.bones),
     )
 
 
@@ -168,18 +177,27 @@ def _distances(warp: Warp, moment: _Moment, points: Float[Tensor, "n 3"]) -> Flo
         past = (rods[k].abs() - moment.half_length_mm[k]).clamp_min_(0)
         to_rod = (rods[2 + k] + square).addcmul_(rods[k], rods[k], value=-1).addcmul_(past, past)
         nearest = torch.minimum(nearest, to_rod.clamp_min_(0).sqrt_().sub_(radius).clamp_min_(0).add_(ARCH_YIELDS_MM))
+    for bone, middle, place in zip(warp.bones, moment.bone_middles_mm, moment.bones_from_world, strict=True):
+        simple = nearest[:, bone.row]
+        close = torch.nonzero((points - middle).square().sum(dim=1) < bone.radius_mm**2)[:, 0]
+        to_label = _sampled(bone.distance_mm, place, points[close])
+        share = (2 - to_label * (2 / REACH_MM)).clamp_(0, 1)
+        # The simple shape may claim what is no bone: beyond reach of the label it is at least that far.
+        nearest[close, bone.row] = torch.lerp(simple[close].clamp_min(REACH_MM), to_label, share)
     if not warp.parts:
         return nearest
-    parts = [_sampled(p, m, points) for p, m in zip(warp.parts, moment.map_from_world, strict=True)]
+    parts = [_sampled(p.distance_mm, m, points) for p, m in zip(warp.parts, moment.parts_from_world, strict=True)]
     return torch.cat([nearest, torch.stack(parts, dim=1)], dim=1)
 
 
-def _sampled(part: RigidPart, map_from_world: Float[Tensor, "4 4"], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-    """A part's distance map at points, linear between its nodes, at its border beyond."""
-    size = points.new_tensor(list(reversed(part.distance_mm.shape)))
+def _sampled(
+    distance_mm: Float[Tensor, "z y x"], map_from_world: Float[Tensor, "4 4"], points: Float[Tensor, "n 3"]
+) -> Float[Tensor, "n"]:
+    """A distance map at points, linear between its nodes, at its border beyond."""
+    size = points.new_tensor(list(reversed(distance_mm.shape)))
     at = torch.addmm(map_from_world[:3, 3], points, map_from_world[:3, :3].T)
     grid = (2 * at + 1) / size - 1
-    image = part.distance_mm.to(points)[None, None]
+    image = distance_mm.to(points)[None, None]
     found = torch.nn.functional.grid_sample(image, grid[None, None, None], padding_mode="border", align_corners=False)
     return found[0, 0, 0, 0]
 

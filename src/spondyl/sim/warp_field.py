@@ -3,6 +3,7 @@
 World LPS, mm.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,6 +86,10 @@ def _lattice(warp: Warp, place: Float[Tensor, "4 4"], shape: tuple[int, int, int
     field = torch.cat([_came_from(warp, place, index).T, _nearest_vertebra(warp, place, index)])
     lattice = _Lattice(steps[0], field.reshape(5, *(n + 1 for n in cells)))
     for finer, within in zip(steps[1:], EXACT_WITHIN_MM, strict=True):
+        if finer == lattice.steps:
+            continue
+        if finer == (1, 1, 1):  # large voxels: nodes on every second one are near enough to half a voxel
+            within = min(within, EXACT_WITHIN_MM[-1])
         ratio = [a // b for a, b in zip(lattice.steps, finer, strict=True)]
         field = _upsampled(lattice.field, (ratio[0], ratio[1], ratio[2]))
         at = torch.nonzero(_inexact(field, within))
@@ -96,8 +101,9 @@ def _lattice(warp: Warp, place: Float[Tensor, "4 4"], shape: tuple[int, int, int
     return lattice
 
 
-def _powers_of_two(spacing_mm: list[float], at_most_mm: float) -> tuple[int, int, int]:
-    z, y, x = (2 ** max(int(torch.tensor(at_most_mm / s).log2().floor()), 0) for s in spacing_mm)
+def _powers_of_two(spacing_mm: list[float], about_mm: float) -> tuple[int, int, int]:
+    # A tenth of an octave too wide is no matter; half the spacing would be four to eight times the nodes.
+    z, y, x = (2 ** max(math.floor(math.log2(about_mm / s) + 0.1), 0) for s in spacing_mm)
     return (z, y, x)
 
 

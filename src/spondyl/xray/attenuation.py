@@ -13,7 +13,6 @@ HU here is 1000 (mu / mu_water - 1): -1000 stops nothing, so the box of air abou
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -238,11 +237,13 @@ def _present(volume: Volume) -> list[int]:
     if volume.labels is None:
         return []
     if volume.labels.device.type != "cpu":
-        return cast("list[int]", torch.unique(_known(volume.labels)).tolist())
+        on_device: list[int] = torch.unique(_known(volume.labels)).tolist()
+        return on_device
     from spondyl.xray.densities_numba import kinds_present
 
     found = kinds_present(_known(volume.labels).to(torch.uint8).contiguous().view(-1).numpy())
-    return cast("list[int]", found.nonzero()[0].tolist())
+    labels: list[int] = found.nonzero()[0].tolist()
+    return labels
 
 
 def _known(labels: Integer[Tensor, "z y x"]) -> Integer[Tensor, "z y x"]:
@@ -259,7 +260,7 @@ def _compiled(volume: Volume) -> bool:
 
 
 def _fill(volume: Volume, names: tuple[str, ...], out: Float[Tensor, "m z y x"]) -> None:
-    from spondyl.xray.densities_numba import densities, with_torch_threads
+    from spondyl.xray.densities_numba import densities
 
     kinds = _kinds(names)
     labels = torch.zeros((), dtype=torch.uint8).expand(volume.hu.shape) if volume.labels is None else volume.labels
@@ -269,7 +270,6 @@ def _fill(volume: Volume, names: tuple[str, ...], out: Float[Tensor, "m z y x"])
         marrow, 1 / (bone - marrow), soft, (dense - marrow) / (bone - marrow) / (dense - soft), 1 + bone / 1000,
         _relative(BONE), SATURATED_HU, 1 + tissue_hu(METAL) / 1000,
     )  # fmt: skip
-    with_torch_threads()
     densities(
         volume.hu.contiguous().view(-1).numpy(),
         _known(labels).to(torch.uint8).contiguous().view(-1).numpy(),

@@ -4,12 +4,11 @@ In torch the same takes a dozen passes over the volume and ten times its memory;
 radiographs.
 """
 
-import os
+from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
@@ -17,7 +16,6 @@ U8 = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 
 
-@njit(parallel=True, cache=True)
 def densities(
     hu: F32, kind: U8, rest_share: F32, bone: Flags, by_hu: Flags, metal: Flags, ramp: F32, bone_row: int, out: F32
 ) -> None:
@@ -29,9 +27,25 @@ def densities(
             attenuation per g/cm3, HU from which metal is solid, relative attenuation of solid metal.
         bone_row: which material is bone mineral.
     """
+    # Threads of our own: numba's would be a second OpenMP beside torch's, and each spins while the other works.
+    threads = torch.get_num_threads()
+    edges = [hu.size * k // threads for k in range(threads + 1)]
+
+    def part(first: int, last: int) -> None:
+        own = slice(first, last)
+        _densities(hu[own], kind[own], rest_share, bone, by_hu, metal, ramp, bone_row, out[:, own])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(part, edges[:-1], edges[1:]))
+
+
+@njit(nogil=True, cache=True)
+def _densities(
+    hu: F32, kind: U8, rest_share: F32, bone: Flags, by_hu: Flags, metal: Flags, ramp: F32, bone_row: int, out: F32
+) -> None:
     marrow, per_bone, soft, slope, of_pure, per_gram, saturated, solid = ramp
     zero, one = np.float32(0), np.float32(1)
-    for i in prange(hu.size):
+    for i in range(hu.size):
         h, k = hu[i], kind[i]
         relative = max(one + h / np.float32(1000), zero)
         if metal[k] and h >= saturated:
@@ -47,15 +61,10 @@ def densities(
         out[bone_row, i] += of_bone / per_gram
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def kinds_present(kind: U8) -> Flags:
     """Which of the 256 kinds occur."""
     found = np.zeros(256, dtype=np.bool_)
     for k in kind:
         found[k] = True
     return found
-
-
-def with_torch_threads() -> None:
-    """Numba runs in as many threads as torch does."""
-    numba.set_num_threads(max(1, min(torch.get_num_threads(), os.cpu_count() or 1)))

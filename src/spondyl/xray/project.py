@@ -14,6 +14,8 @@ from spondyl.xray import cpu, reference
 from spondyl.xray.lines import lines_of
 
 BACKENDS = ("cuda", "native", "numba", "reference")
+# Beyond this many values (half a gigabyte) the copy that a march along x reads is made for one channel at a time.
+SWAPPED_VALUES = 2**27
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,13 @@ def _project_one(
         sums = cuda.march(channels, lines)
     else:
         key = min(lines.axis, 1)
+        form: cpu.Form = "native" if backend == "native" else "numba"
+        if key == 0 and channels.numel() > SWAPPED_VALUES and not channels.requires_grad:
+            parts = [cpu.march(cpu.planes_for(channel[None], lines.axis), lines, form) for channel in channels]
+            return torch.cat(parts) * lines.step_mm
         if key not in swapped:
             swapped[key] = cpu.planes_for(channels, lines.axis)
-        sums = cpu.march(swapped[key], lines, "native" if backend == "native" else "numba")
+        sums = cpu.march(swapped[key], lines, form)
     return sums * lines.step_mm
 
 

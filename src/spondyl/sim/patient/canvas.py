@@ -89,6 +89,11 @@ class Canvas:
             out.append(slice(first, last))
         return (out[0], out[1], out[2])
 
+    def tint(self, hu_by_label: Float[Tensor, "k"]) -> None:
+        """Add to every voxel what its label says."""
+        for hu, labels in zip(self.hu, self.labels, strict=True):
+            hu += hu_by_label.index_select(0, labels.flatten().int()).view_as(hu)
+
     @cached_property
     def axes_mm(self) -> tuple[Tensor, Tensor, Tensor]:
         """World positions of the planes of voxels: along z, y and x."""

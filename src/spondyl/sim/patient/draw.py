@@ -72,6 +72,8 @@ def draw(
     soft = chance.uniform(*_two("curves", "flexibility"))
     traits = Traits(cohort, kind, tone, stance, soft, atr, fitted if braced is None else braced, hardware)
     seed = int(torch.randint(2**31, (1,), generator=generator))
+    bone, muscle, fat = (chance.normal(0.0, sd, -2.0 * sd, 2.0 * sd) for sd in series("people", "tissue_sd"))
+    traits = replace(traits, tissue_hu=(bone, muscle, fat))
     return make_patient(supine(posture) if stance == "supine" else posture, body, seed=seed, traits=traits)
 
 

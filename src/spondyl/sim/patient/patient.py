@@ -46,6 +46,7 @@ class Traits:
         atr_deg: forward-bend trunk rotation of each curve, cranial to caudal.
         braced: wears a brace.
         hardware: screws and rods, or None.
+        tissue_hu: HU by which this person's cancellous bone, muscle and fat differ from the tables'.
     """
 
     cohort: str = ""
@@ -56,6 +57,7 @@ class Traits:
     atr_deg: tuple[float, ...] = ()
     braced: bool = False
     hardware: Hardware | None = None
+    tissue_hu: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,10 @@
 import math
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from spondyl.images import Volume
+from spondyl.images import BONE_LABELS, STRUCTURE_LABELS, Volume
 from spondyl.pairs import Subject
 from spondyl.sim.patient.canvas import Canvas
 from spondyl.sim.patient.growth_plates import crest_caps, hip_plates, ring_solid
@@ -51,9 +53,21 @@ def _painted(patient: Patient, anatomy: Anatomy, spacing_mm: float, device: torc
         canvas.paint(solid, texture)
     for solid in bone_solids(patient, anatomy):
         canvas.paint(solid, texture)
+    tint = own_tissue(patient)
+    if bool(tint.any()):
+        canvas.tint(tint.to(device))
     if patient.traits.braced:
         paint_brace(canvas, anatomy.torso)
     return canvas.volume()
+
+
+def own_tissue(patient: Patient) -> Float[Tensor, "256"]:
+    """HU that this patient's bone, muscle and fat differ by from the tables', for every label."""
+    bone, muscle, fat = patient.traits.tissue_hu
+    out = torch.zeros(256)
+    out[sorted(BONE_LABELS)] = bone
+    out[STRUCTURE_LABELS["muscle"]], out[STRUCTURE_LABELS["fat"]] = muscle, fat
+    return out
 
 
 def bone_solids(patient: Patient, anatomy: Anatomy) -> list[Solid]:
