@@ -18,10 +18,9 @@ from spondyl.sim.patient.curve_types import CurveType
 from spondyl.sim.patient.draw import Cohort
 from spondyl.sim.patient.patient import Stance
 from spondyl.sim.patient.threads import one_thread
-from spondyl.sim.radiograph import LATERAL, PA, RadiographSensor
+from spondyl.sim.radiograph import LATERAL, PA, RadiographSensor, body_of
 from spondyl.sim.redraw import redraw
 from spondyl.sim.seeds import generator_of
-from spondyl.xray.attenuation import materials
 
 
 @runtime_checkable
@@ -182,8 +181,8 @@ def images(
     taken: dict[str, Image] = {}
     films = {name: sensor for name, sensor in sensors.items() if isinstance(sensor, RadiographSensor)}
     if films:
-        body = materials(subject.volume)
-        taken = {name: f.of_materials(body, subject, generator=generators[name]) for name, f in films.items()}
+        body = body_of(subject)
+        taken = {name: f.of_body(body, subject, generator=generators[name]) for name, f in films.items()}
         del body
     # the longest first, so that the others fill the time beside it
     others = sorted((name for name in sensors if name not in films), key=lambda name: name != "ultrasound")

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from spondyl.geometry import View, view_angle_deg
-from spondyl.images import Radiograph
+from spondyl.images import Radiograph, Volume
 from spondyl.pairs import Subject
 from spondyl.sim.film_furniture import Furniture
 from spondyl.sim.redraw import between, check_settings, redraw
@@ -13,6 +15,9 @@ from spondyl.xray.attenuation import Materials, materials
 from spondyl.xray.expose import EXPOSURES, ExposureSettings, expose
 from spondyl.xray.geometries import GEOMETRIES, machine_named, view_for
 from spondyl.xray.spectrum import KVP_RANGE
+
+# Air about a body, up to rounding and to the far tail of its edge.
+EMPTY_HU = -999.9
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,12 @@ class RadiographSensor:
         Raises:
             ValueError: what `view_for` and `expose` raise.
         """
-        return self.of_materials(materials(subject.volume), subject, generator=generator)
+        return self.of_body(body_of(subject), subject, generator=generator)
 
-    def of_materials(self, body: Materials, subject: Subject, *, generator: torch.Generator) -> Radiograph:
-        """The same from the materials of the subject's volume, which several exposures can share."""
-        place = subject.volume.world_from_voxel
-        film = expose(body, place, self.framing(subject), settings=self.exposure(), generator=generator)
+    def of_body(self, body: "Absorber", subject: Subject, *, generator: torch.Generator) -> Radiograph:
+        """The same from what the subject is made of, which several exposures can share."""
+        view = self.framing(subject)
+        film = expose(body.materials, body.world_from_voxel, view, settings=self.exposure(), generator=generator)
         return self.furniture.laid_on(film)
 
     def framing(self, subject: Subject) -> View:
@@ -84,6 +89,29 @@ class RadiographSensor:
         """The same machine as another hospital sets it: voltage, dose, the patient's turn and what else lies on the film."""
         drawn = redraw(self, generator=generator)
         return replace(drawn, furniture=redraw(self.furniture, generator=generator))
+
+
+@dataclass(frozen=True, eq=False)
+class Absorber:
+    """What stops X-rays in a subject, and where its grid lies."""
+
+    materials: Materials
+    world_from_voxel: Float[Tensor, "4 4"]
+
+
+def body_of(subject: Subject) -> Absorber:
+    """The materials of the part of a subject's volume that is not air: about half of a standing patient's field."""
+    volume = subject.volume
+    box = []
+    for dim in range(3):
+        across = [d for d in range(3) if d != dim]
+        seen = (volume.hu.amax(across) > EMPTY_HU).nonzero()[:, 0]
+        box.append(slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1))
+    z, y, x = box
+    place = volume.world_from_voxel.clone()
+    place[:3, 3] += place[:3, :3] @ place.new_tensor([x.start, y.start, z.start])
+    labels = None if volume.labels is None else volume.labels[z, y, x]
+    return Absorber(materials(Volume(volume.hu[z, y, x], place, labels)), place)
 
 
 PA = RadiographSensor("pa")
