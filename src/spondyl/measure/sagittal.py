@@ -44,6 +44,22 @@ def leans_of_spine(spine: SpineCurve) -> LeanProfile:
     return LeanProfile(spine.levels, torch.rad2deg(torch.atan2(-normals[..., 1], normals[..., 2])))
 
 
+def faces_right(corners: Corners, faces: Facing | None) -> bool:
+    """Whether the patient of a lateral picture looks to high columns: by its view, or as said where it knows none.
+
+    Raises:
+        ValueError: for a view from the front or back, or where nobody says.
+    """
+    if corners.view is None:
+        if faces is None:
+            raise ValueError("the corners know no view; say faces='left' or faces='right'")
+        return faces == "right"
+    backward = float(corners.view.world_from_detector[..., 1, 0])
+    if abs(backward) < LEAST_SHARE_OF_AXIS:
+        raise ValueError("the view looks from the front or back; a sagittal angle wants a lateral view")
+    return backward < 0
+
+
 def leans_of_corners(
     corners: Corners, *, faces: Facing | None = None, u_magnification: float | None = None
 ) -> LeanProfile:
@@ -57,15 +73,7 @@ def leans_of_corners(
         ValueError: for a coronal view, where neither view nor `faces` tells front from back, for a slot view without
             magnification.
     """
-    if corners.view is None:
-        if faces is None:
-            raise ValueError("the corners know no view; say faces='left' or faces='right'")
-        looks_right = faces == "right"
-    else:
-        backward = float(corners.view.world_from_detector[..., 1, 0])
-        if abs(backward) < LEAST_SHARE_OF_AXIS:
-            raise ValueError("the view looks from the front or back; a sagittal angle wants a lateral view")
-        looks_right = backward < 0
+    looks_right = faces_right(corners, faces)
     low_u, high_u = upright_mm(corners, u_magnification).unbind(dim=2)
     step = high_u - low_u
     # Where the patient looks right, the high-u end is the front; it lies low on an endplate that leans forward.

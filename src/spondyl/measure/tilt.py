@@ -61,7 +61,7 @@ def tilts_of_corners(
         ValueError: for a lateral view, where neither view nor `left_is_low_u` tells the sides apart, for a slot view
             without `u_magnification`.
     """
-    low_is_left = _left_is_low_u(corners, left_is_low_u)
+    low_is_left = sees_left_at_low_u(corners, left_is_low_u)
     ends = upright_mm(corners, u_magnification)
     ends = ends * ends.new_tensor([-1.0 if low_is_left else 1.0, 1.0])
     low_u, high_u = ends.unbind(dim=2)
@@ -92,7 +92,12 @@ def upright_mm(corners: Corners, u_magnification: float | None = None) -> Float[
     return torch.stack([pairs[..., 1] * du, -pairs[..., 0] * dv], dim=-1)
 
 
-def _left_is_low_u(corners: Corners, said: bool | None) -> bool:
+def sees_left_at_low_u(corners: Corners, said: bool | None) -> bool:
+    """Whether a coronal picture shows the patient's left at low columns: by its view, or as said where it knows none.
+
+    Raises:
+        ValueError: for a view from the side, or where nobody says.
+    """
     if corners.view is None:
         if said is None:
             raise ValueError("the corners know no view; say left_is_low_u=True (seen from behind) or False")
