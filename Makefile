@@ -14,7 +14,7 @@ DOCS_STAMP := .venv/.installed-docs
 # setup: make .venv with spondyl in it and everything that its tests need.
 setup: $(DEV_STAMP)
 
-# demo: build the built-in phantom of known angle, take its radiographs, measure them, and write out/demo/report.html.
+# demo: draw the built-in virtual patient of known angles, image it in every modality, measure it, and write out/demo/report.html.
 demo: $(STAMP)
 	$(BIN)/spondyl demo -o out/demo
 
@@ -30,14 +30,16 @@ test: check
 
 # docs: draw the figures, put help texts and benchmark tables into the pages, and build the site into site/.
 docs: $(DOCS_STAMP)
-	$(BIN)/python docs/figures/coordinates.py
+	for figure in coordinates patients sensors bent_cts; do $(BIN)/python docs/figures/$$figure.py || exit 1; done
 	$(BIN)/python docs/splice_help.py
 	$(BIN)/python docs/splice_benchmark.py
+	$(BIN)/python docs/splice_validation.py
 	$(BIN)/zensical build --clean
 
-# bench: measure the projector on this machine and write its table into the docs.
+# bench: measure the projector and the virtual patient on this machine and write their tables into the docs.
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/bench_project.py
+	$(BIN)/python benchmarks/bench_patient.py
 	$(BIN)/python docs/splice_benchmark.py
 
 # torch comes first and then stays as it is, so that no later package can swap the build that pip's settings chose.

@@ -26,6 +26,11 @@ CORE: tuple[str, ...] = (
     "typer",
     "rich",
     "jinja2",
+    "safetensors",
+    "pydantic",
+    "pyyaml",
+    "accelerate",
+    "typing-extensions",
 )
 EXTRAS: dict[str, tuple[str, ...]] = {
     "dicom": ("pydicom", "python-gdcm"),

@@ -43,7 +43,8 @@ class Rater:
     """How unsteady a rater is. The defaults are those of four orthopaedic surgeons with their own protractors (Morrissy 1990).
 
     The hand follows from the limits with fixed end vertebrae in closed form (`corner_share`). The eye has none: it was found
-    by bisection on 600 virtual patients, six raters each, so that the limits with a free choice come out (`benchmarks/rater_rows.py`).
+    by bisection on 600 virtual patients, six raters each, so that the limits with a free choice come out
+    (`benchmarks/rater_rows.py`).
 
     Args:
         hand: SD of a corner over its endplate's chord, new at every reading.
