@@ -1,13 +1,10 @@
 """One case: a subject, its images and its truth, as a function of the cohort's plan and the case's number alone."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-
-import torch
 
 from spondyl.io.case_record import CaseRecord, Person, Split
 from spondyl.io.image_members import image_members
@@ -16,6 +13,7 @@ from spondyl.io.spine_json import spine_bytes
 from spondyl.pairs import Image, Subject
 from spondyl.sim.make import SUBJECTS, Drawn, Sensor, fitted, images, randomised, sensor_named
 from spondyl.sim.patient import Patient, UltrasoundLandmarks, back_landmarks, ultrasound_landmarks
+from spondyl.sim.patient.threads import one_thread
 from spondyl.sim.seeds import generator_of, seed_of, share_of
 from spondyl.simulate.landmark_json import landmark_bytes
 from spondyl.simulate.plan import Job, Plan, job_of
@@ -139,17 +137,6 @@ def make_part(case_id: int, settings: str) -> None:
 def part_path(out: Path, case_id: int) -> Path:
     """Where a case waits for the others of its shard."""
     return out / PARTS / f"{case_id:06d}.tar"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch while the block runs: sums in another order are other numbers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=1)

@@ -270,17 +270,17 @@ def _fill(volume: Volume, names: tuple[str, ...], out: Float[Tensor, "m z y x"])
         marrow, 1 / (bone - marrow), soft, (dense - marrow) / (bone - marrow) / (dense - soft), 1 + bone / 1000,
         _relative(BONE), SATURATED_HU, 1 + tissue_hu(METAL) / 1000,
     )  # fmt: skip
-    densities(
-        volume.hu.contiguous().view(-1).numpy(),
-        _known(labels).to(torch.uint8).contiguous().view(-1).numpy(),
-        kinds.g_cm3_per_relative.to(torch.float32).numpy(),
-        kinds.bone.numpy(),
-        kinds.by_hu.numpy(),
-        kinds.metal.numpy(),
-        torch.tensor(ramp, dtype=torch.float32).numpy(),
-        names.index(BONE),
-        out.view(len(names), -1).numpy(),
-    )
+    shares = kinds.g_cm3_per_relative.to(torch.float32).numpy()
+    bone_flag, by_hu, metal = (flag.numpy() for flag in (kinds.bone, kinds.by_hu, kinds.metal))
+    turn, row, flat = torch.tensor(ramp, dtype=torch.float32).numpy(), names.index(BONE), out.view(len(names), -1)
+    # some planes at a time: a volume cut out of a larger one is copied to be contiguous
+    plane = volume.hu[0].numel()
+    planes = max(1, 8 * VOXELS_AT_ONCE // plane)
+    for first in range(0, len(volume.hu), planes):
+        hu = volume.hu[first : first + planes].contiguous().view(-1).numpy()
+        kind = _known(labels[first : first + planes]).to(torch.uint8).contiguous().view(-1).numpy()
+        part = flat[:, first * plane : first * plane + hu.size].numpy()
+        densities(hu, kind, shares, bone_flag, by_hu, metal, turn, row, part)
 
 
 def _relative(name: str) -> float:
