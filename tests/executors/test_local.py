@@ -108,11 +108,11 @@ def wait_for(paths: list[Path]) -> None:
 
 
 def parent(folder: Path) -> "subprocess.Popen[bytes]":
-    """A process that runs two slow units in two workers and lets SIGTERM raise."""
+    """Two slow units in two workers; SIGTERM and SIGINT raise, even where the process was started with SIGINT ignored."""
     code = (
         "import signal, sys; from spondyl.executors import run_cases\n"
         "def stop(n, f): raise KeyboardInterrupt\n"
-        "signal.signal(signal.SIGTERM, stop)\n"
+        "signal.signal(signal.SIGTERM, stop); signal.signal(signal.SIGINT, stop)\n"
         f"run_cases(range(2), 'units_of_work:slow', settings={str(folder)!r}, workers=2)\n"
     )
     path = os.pathsep.join([str(ROOT / "src"), str(Path(units_of_work.__file__).parent)])
