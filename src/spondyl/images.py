@@ -128,6 +128,29 @@ class Radiograph:
         return replace(self, optical_depth=fn(self.optical_depth))
 
 
+# Kinds of tissue whose share of a radiograph `Layers` keeps apart. "shell" is the dense part of vertebrae, "spongy" the rest
+# of them, "bones" every other bone but the ribs.
+LAYERS: tuple[str, ...] = ("soft", "fat", "lung", "heart", "ribs", "bones", "metal", "spongy", "shell")
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """What each kind of tissue alone adds to a radiograph; their sum is its optical depth at one energy, without scatter.
+
+    Args:
+        optical_depth: one picture a kind, in the order of LAYERS.
+        view: the exposure, not a batch.
+    """
+
+    optical_depth: Float[Tensor, "t h w"]
+    view: View
+
+    def __post_init__(self) -> None:
+        wanted = (len(LAYERS), *self.view.shape_px)
+        if tuple(self.optical_depth.shape) != wanted:
+            raise ValueError(f"optical_depth has shape {tuple(self.optical_depth.shape)}; wanted {wanted}, one picture a layer")
+
+
 @dataclass(frozen=True, eq=False)
 class Ultrasound:
     """A coronal volume-projection image of the back: echo in [0, 1] after display compression, seen from behind."""

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from spondyl.images import BackImage, Radiograph, Ultrasound, Volume
+from spondyl.images import BackImage, Layers, Radiograph, Ultrasound, Volume
 from spondyl.spine import SpineCurve
 
-Image = Volume | Radiograph | Ultrasound | BackImage
+Image = Volume | Radiograph | Ultrasound | BackImage | Layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,10 @@ class Batch:
 
 
 def tensor_of(image: Image) -> Tensor:
-    """The numbers of an image in its own unit: HU, optical depth, echo, or colour and depth stacked as 4 channels."""
+    """The numbers of an image in its own unit: HU, optical depth (of each layer), echo, or colour and depth as 4 channels."""
     if isinstance(image, Volume):
         return image.hu
-    if isinstance(image, Radiograph):
+    if isinstance(image, Radiograph | Layers):
         return image.optical_depth
     if isinstance(image, Ultrasound):
         return image.echo

@@ -169,12 +169,14 @@ class Corners:
             NaN where a corner is not visible (the inferior endplate of S1 always).
         confidence: one number in [0, 1] a level.
         view: the exposure, where it is known. Without it pixels are taken as square.
+        spread_px: SD of every coordinate, where a reader states it.
     """
 
     levels: tuple[str, ...]
     corners_px: Float[Tensor, "l 4 2"]
     confidence: Float[Tensor, "l"]
     view: View | None = None
+    spread_px: Float[Tensor, "l 4 2"] | None = None
 
     def __post_init__(self) -> None:
         _check_levels(self.levels)
@@ -183,6 +185,8 @@ class Corners:
             raise ValueError(f"corners_px has shape {tuple(self.corners_px.shape)}; wanted {(n, 4, 2)} for {n} levels")
         if tuple(self.confidence.shape) != (n,):
             raise ValueError(f"confidence has shape {tuple(self.confidence.shape)}; wanted {(n,)}")
+        if self.spread_px is not None and self.spread_px.shape != self.corners_px.shape:
+            raise ValueError(f"spread_px has shape {tuple(self.spread_px.shape)}; wanted {(n, 4, 2)} for {n} levels")
 
     def tilts_deg(self, *, u_magnification: float | None = None) -> Float[Tensor, "l 2"]:
         """Tilt of the superior and inferior endplate chord: degrees that the high-u end lies above the low-u end.

@@ -13,6 +13,7 @@ import typer
 
 from spondyl import __version__
 from spondyl.cli.cohort_commands import register
+from spondyl.cli.train_commands import register as register_train
 from spondyl.cli.stopping import failure_of, quiet, stoppable
 
 app = typer.Typer(
@@ -108,6 +109,7 @@ def demo(
 
 
 register(app)
+register_train(app)
 
 
 @app.command()
@@ -146,7 +148,7 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-COMMANDS = ("project", "measure", "demo", "simulate", "validate", "doctor")
+COMMANDS = ("project", "measure", "demo", "simulate", "validate", "train", "doctor")
 
 
 def main() -> None:

@@ -18,7 +18,11 @@ SetOption = Annotated[
     typer.Option("--set", metavar="A.B=C", help="Change a setting: model.width=32, train.optim.lr=1e-4."),
 ]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Learn from a cohort that `simulate` made.")
+    list[Path] | None,
+    typer.Option("--data", metavar="DIR", help="Learn from a cohort that `simulate` made; may be given more than once."),
+]
+SplitOption = Annotated[
+    str, typer.Option("--split", help="Hold out patients (patient), or regions of curve shapes (shape).")
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made if it is not there.")]
 MinutesOption = Annotated[float | None, typer.Option(help="Stop with a checkpoint before this much time has gone.")]
@@ -37,6 +41,7 @@ def train(
     out: OutOption,
     preset: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
     data: DataOption = None,
+    split: SplitOption = "patient",
     fresh: Annotated[bool, typer.Option("--fresh", help="Simulate every case anew, without end.")] = False,
     minutes: MinutesOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
@@ -48,8 +53,10 @@ def train(
 ) -> None:
     """Train a system. Stop it when you like; `--resume` goes on as if nothing had been. Watch OUT/index.html."""
     kind = system_named(system)
-    if (data is not None) == fresh:
+    if bool(data) == fresh:
         raise ValueError("give either --data DIR or --fresh: the cases to learn from")
+    if split not in ("patient", "shape"):
+        raise ValueError(f"--split is {split!r}; wanted patient or shape")
     from spondyl.cli.train_data import cohort_cases, fresh_cases
     from spondyl.progress import Silent, progress_on
     from spondyl.train import build, preset_of
@@ -59,7 +66,9 @@ def train(
     chosen = preset_of(kind, preset, file=config, overrides=[*(settings or []), *short])
     training = chosen.train
     cases, held_out = (
-        fresh_cases(kind.modalities, training.seed) if data is None else cohort_cases(data, kind.modalities)
+        cohort_cases(data, kind, split_by="shape" if split == "shape" else "patient")
+        if data
+        else fresh_cases(kind, training.seed)
     )
     first = os.environ.get("RANK", "0") == "0"
     with progress_on(sys.stderr, sys.stdout) if first else nullcontext(Silent()) as progress:

@@ -3,6 +3,7 @@
     Volume      <name>.npy          int16 [z y x], HU rounded
                 <name>.labels.npy   uint8 [z y x], where there are labels
     Radiograph  <name>.npy          uint16 [v u], (optical depth - DEPTH_LOW) / DEPTH_STEP
+    Layers      <name>.npy          uint16 [t v u], optical depth / DEPTH_STEP
     Ultrasound  <name>.npy          uint16 [v u], echo x 65535
     BackImage   <name>.npy          uint8 [3 v u], colour x 255
                 <name>.depth.npy    uint16 [v u], depth in 0.1 mm; 0 where the camera saw nothing
@@ -19,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spondyl.images import BackImage, Radiograph, Ultrasound, Volume
+from spondyl.images import BackImage, Layers, Radiograph, Ultrasound, Volume
 from spondyl.io.json_line import json_bytes, json_object
 from spondyl.io.npy import Array, array_of, npy_bytes
 from spondyl.io.record import PictureRecord, record_from_text
@@ -28,7 +29,13 @@ from spondyl.pairs import Image
 # Optical depth 0 is open field; noise there reaches a few hundredths below. 15.5 is a transmission of one in five million.
 DEPTH_LOW, DEPTH_STEP, TOP = -0.5, 2.0**-12, 65535
 DEPTH_MM = 0.1
-KINDS: dict[type, str] = {Volume: "volume", Radiograph: "radiograph", Ultrasound: "ultrasound", BackImage: "back"}
+KINDS: dict[type, str] = {
+    Volume: "volume",
+    Radiograph: "radiograph",
+    Layers: "layers",
+    Ultrasound: "ultrasound",
+    BackImage: "back",
+}
 
 
 def image_members(name: str, image: Image) -> dict[str, bytes]:
@@ -42,6 +49,10 @@ def image_members(name: str, image: Image) -> dict[str, bytes]:
     elif isinstance(image, Radiograph):
         record = PictureRecord(image.view, DEPTH_LOW, DEPTH_LOW + TOP * DEPTH_STEP, TOP, columns_flipped=False)
         frame, arrays = {"picture": json.loads(record.text())}, {"": record.stored(image)}
+    elif isinstance(image, Layers):
+        record = PictureRecord(image.view, 0.0, TOP * DEPTH_STEP, TOP, columns_flipped=False)
+        frame = {"picture": json.loads(record.text())}
+        arrays = {"": _whole(image.optical_depth / DEPTH_STEP, 1, 3).clip(0, TOP).astype(np.uint16)}
     elif isinstance(image, Ultrasound):
         frame = {"pixel_spacing_mm": list(image.pixel_spacing_mm), "world_from_pixel": _matrix(image.world_from_pixel)}
         arrays = {"": _whole(image.echo, TOP, 2).astype(np.uint16)}
@@ -76,6 +87,9 @@ def image_of(name: str, content: Callable[[str], bytes], names: frozenset[str]) 
             if array.dtype != np.uint16 or array.ndim != 2:
                 raise ValueError(f"{name}.npy is {array.dtype} with {array.ndim} axes; wanted uint16 rows and columns")
             return record_from_text(json.dumps(frame["picture"])).radiograph(cast("np.ndarray", array))
+        if kind == "layers":
+            view = record_from_text(json.dumps(frame["picture"])).view
+            return Layers(_float(array, DEPTH_STEP), view)
         if kind == "ultrasound":
             dv, du = _numbers(frame["pixel_spacing_mm"], 2)
             scan = frame["world_from_pixel"]

@@ -12,6 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 
 from spondyl.pairs import Image, Pair, Subject
+from spondyl.sim.layers import LayerSensor
 from spondyl.sim.patient import Patient, draw, rasterise, skin_of
 from spondyl.sim.patient.anatomy import Sex
 from spondyl.sim.patient.curve_types import CurveType
@@ -56,6 +57,8 @@ SENSORS: dict[str, Callable[[], Sensor]] = {
     "lateral": lambda: LATERAL,
     "ultrasound": lambda: _at("ultrasound", "UltrasoundSensor"),
     "rgbd": lambda: _at("rgbd", "RgbdSensor"),
+    "pa_layers": lambda: LayerSensor("pa"),
+    "lateral_layers": lambda: LayerSensor("lateral"),
 }
 # Larger volumes are imaged by one sensor after the other: a patient at 1 mm would need a gigabyte more otherwise.
 SIDE_BY_SIDE_VOXELS = 2**25

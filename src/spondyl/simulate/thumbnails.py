@@ -5,7 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from spondyl.images import Radiograph, Ultrasound, Volume
+from spondyl.images import Layers, Radiograph, Ultrasound, Volume
 from spondyl.pairs import Image
 from spondyl.report.backs import false_colour
 from spondyl.report.films import grey
@@ -23,6 +23,8 @@ def thumbnails(image: Image, spine: SpineCurve) -> list[bytes]:
         view = section_view(spine, 0.0, SIZE_MM[0], CT_STEP_MM)
         section = windowed(along_spine(image, spine, view)).float() / 255
         return [png_bytes(_sized(section[None], (CT_STEP_MM, CT_STEP_MM)))]
+    if isinstance(image, Layers):
+        image = Radiograph(image.optical_depth.sum(0), image.view)
     if isinstance(image, Radiograph):
         return [png_bytes(_sized(_film(image)[None], image.view.pixel_spacing_mm))]
     if isinstance(image, Ultrasound):

@@ -1,5 +1,6 @@
 """SYSTEMS: the name of every system that can be trained, and its class."""
 
 from spondyl.system import System
+from spondyl.systems.xray_to_corners import XrayToCorners
 
-SYSTEMS: dict[str, type[System]] = {}
+SYSTEMS: dict[str, type[System]] = {XrayToCorners.name: XrayToCorners}
