@@ -148,7 +148,9 @@ class Layers:
     def __post_init__(self) -> None:
         wanted = (len(LAYERS), *self.view.shape_px)
         if tuple(self.optical_depth.shape) != wanted:
-            raise ValueError(f"optical_depth has shape {tuple(self.optical_depth.shape)}; wanted {wanted}, one picture a layer")
+            raise ValueError(
+                f"optical_depth has shape {tuple(self.optical_depth.shape)}; wanted {wanted}, one picture a layer"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from spondyl.images import BackImage, Layers, Radiograph, Ultrasound, Volume
-from spondyl.spine import SpineCurve
+from spondyl.spine import SpineCurve, UltrasoundMarks
 
 Image = Volume | Radiograph | Ultrasound | BackImage | Layers
 
@@ -36,10 +36,10 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two images of one subject and the spine that made both. `seed` rebuilds it."""
+    """Two images of one subject, or an image and its marks, and the spine that made both. `seed` rebuilds it."""
 
     source: Image
-    target: Image
+    target: Image | UltrasoundMarks
     spine: SpineCurve
     seed: int
 
@@ -58,8 +58,14 @@ class Batch:
     seeds: tuple[int, ...]
 
 
-def tensor_of(image: Image) -> Tensor:
-    """The numbers of an image in its own unit: HU, optical depth (of each layer), echo, or colour and depth as 4 channels."""
+def tensor_of(image: Image | UltrasoundMarks) -> Tensor:
+    """The numbers of an image in its own unit: HU, optical depth (of each layer), echo, or colour and depth as 4 channels.
+
+    Raises:
+        ValueError: for marks, which are no image.
+    """
+    if isinstance(image, UltrasoundMarks):
+        raise ValueError("marks are no image; a system that learns from them makes its batches itself")
     if isinstance(image, Volume):
         return image.hu
     if isinstance(image, Radiograph | Layers):

@@ -206,6 +206,32 @@ class Corners:
         return torch.rad2deg(torch.atan2(-step[..., 0] * dv, step[..., 1] * du))
 
 
+@dataclass(frozen=True, eq=False)
+class UltrasoundMarks:
+    """Landmarks of vertebral arches on one coronal ultrasound image, pixels (v, u); they may lie outside of it.
+
+    Pairs are (patient's left, right). NaN where one was not seen.
+
+    Args:
+        levels: cranial to caudal, without the sacrum.
+        transverse_px: tips of the transverse processes: the thoracic ends of an ultrasound curve angle.
+        laminae_px: the lumps of the laminae: its lumbar ends.
+        spinous_px: tips of the spinous processes.
+        confidence: one number in [0, 1] a level; None where the marks are the truth.
+        spread_px: SD of every coordinate in the order transverse, laminae, spinous, where a reader states it.
+    """
+
+    levels: tuple[str, ...]
+    transverse_px: Float[Tensor, "l 2 2"]
+    laminae_px: Float[Tensor, "l 2 2"]
+    spinous_px: Float[Tensor, "l 2"]
+    confidence: Float[Tensor, "l"] | None = None
+    spread_px: Float[Tensor, "l 5 2"] | None = None
+
+    def __post_init__(self) -> None:
+        _check_levels(self.levels)
+
+
 @dataclass(frozen=True)
 class Cobb:
     """One coronal curve: the angle between the superior endplate of `upper` and the inferior endplate of `lower`.

@@ -13,8 +13,8 @@ import typer
 
 from spondyl import __version__
 from spondyl.cli.cohort_commands import register
-from spondyl.cli.train_commands import register as register_train
 from spondyl.cli.stopping import failure_of, quiet, stoppable
+from spondyl.cli.train_commands import register as register_train
 
 app = typer.Typer(
     add_completion=False,

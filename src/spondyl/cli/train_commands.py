@@ -19,7 +19,9 @@ SetOption = Annotated[
 ]
 DataOption = Annotated[
     list[Path] | None,
-    typer.Option("--data", metavar="DIR", help="Learn from a cohort that `simulate` made; may be given more than once."),
+    typer.Option(
+        "--data", metavar="DIR", help="Learn from a cohort that `simulate` made; may be given more than once."
+    ),
 ]
 SplitOption = Annotated[
     str, typer.Option("--split", help="Hold out patients (patient), or regions of curve shapes (shape).")

@@ -1,17 +1,19 @@
 """The cases that `train` learns from: those of cohorts on disk, or virtual patients made when they are asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from spondyl.images import Layers, Radiograph
+from spondyl.images import Layers, Radiograph, Ultrasound
 from spondyl.io.case_record import Split
-from spondyl.io.shards import Cohort, StoredCase
+from spondyl.io.shards import LANDMARKS, Cohort, StoredCase
 from spondyl.pairs import Pair
+from spondyl.sim.ultrasound_marks import landmarks_of, marks_of
 from spondyl.simulate import simulate_pairs
-from spondyl.spine import Corners
+from spondyl.simulate.landmark_json import arches_of
 from spondyl.system import System
+from spondyl.system.protocol import READINGS
 from spondyl.train import Cases
 
 HELD_OUT = 4  # cases on the page of a run
@@ -27,6 +29,9 @@ class Stored:
     def __call__(self, index: int) -> Pair:
         case, names = self.cases[index]
         images = {name: case.image(name) for name in names}
+        if isinstance(image := images[names[0]], Ultrasound) and names[0] == names[1]:
+            arches = arches_of(case.content(LANDMARKS), f"{LANDMARKS} of case {case.id}")
+            return Pair(image, marks_of(arches, image), case.spine, case.record.seed)
         return Pair(images[names[0]], images[names[1]], case.spine, case.record.seed)
 
 
@@ -43,7 +48,10 @@ class Simulated:
             return next(simulate_pairs(self.modalities[0], self.modalities[1], seed=self.seed, start=index))
         patient, turn = divmod(index, len(self.modalities))
         name = self.modalities[turn]
-        return next(simulate_pairs(name, name, seed=self.seed, start=patient))
+        pair = next(simulate_pairs(name, name, seed=self.seed, start=patient))
+        if isinstance(pair.source, Ultrasound):
+            return replace(pair, target=marks_of(landmarks_of(pair.spine), pair.source))
+        return pair
 
 
 def cohort_cases(
@@ -59,9 +67,11 @@ def cohort_cases(
     Raises:
         ValueError: where there is no finished cohort, or none of its training cases has what is needed.
     """
-    learnt, held = ([case for f in folders for case in _cases(f, system, split, split_by)] for split in ("train", "val"))
+    learnt, held = (
+        [case for f in folders for case in _cases(f, system, split, split_by)] for split in ("train", "val")
+    )
     if not learnt:
-        wanted = (" or " if system.target is Corners else " and ").join(system.modalities)
+        wanted = (" or " if system.target in READINGS else " and ").join(system.modalities)
         raise ValueError(
             f"{', '.join(map(str, folders))}: no training case with {wanted}; simulate some with --modalities"
         )
@@ -72,7 +82,7 @@ def cohort_cases(
 
 def fresh_cases(system: type[System], seed: int) -> tuple[Cases, list[Pair]]:
     """Virtual patients without end, and some others of another seed."""
-    reads = system.target is Corners
+    reads = system.target in READINGS
     held = Simulated(system.modalities, reads, seed + 1)
     return Cases(Simulated(system.modalities, reads, seed), None, f"fresh patients of seed {seed}"), [
         _film(held(i)) for i in range(HELD_OUT)
@@ -85,15 +95,19 @@ def _cases(
     cohort = Cohort(folder)
     cases = cohort.iterate(split=split) if split_by == "patient" else cohort.iterate(shape_split=split)
     first, second = system.modalities
-    if system.target is Corners:
-        return [(case, (name, name)) for case in cases for name in system.modalities if name in case.modalities]
+    if system.target in READINGS:
+        return [
+            (case, (name, name))
+            for case in cases
+            for name in dict.fromkeys(system.modalities)
+            if name in case.modalities
+        ]
     return [(case, (first, second)) for case in cases if {first, second} <= set(case.modalities)]
 
 
 def _film(pair: Pair) -> Pair:
     """The pair with whole films for layers: what is shown and translated is a film."""
-    images = [
-        Radiograph(image.optical_depth.sum(0), image.view) if isinstance(image, Layers) else image
-        for image in (pair.source, pair.target)
-    ]
-    return Pair(images[0], images[1], pair.spine, pair.seed)
+    if not isinstance(image := pair.source, Layers):
+        return pair
+    film = Radiograph(image.optical_depth.sum(0), image.view)
+    return replace(pair, source=film, target=film)

@@ -106,6 +106,11 @@ def _kind_of() -> Tensor:
     kind[[*LEVEL_LABELS.values()]] = LAYERS.index("spongy")
     kind[LEVEL_LABELS["S1"]] = LAYERS.index("bones")
     kind[RIB] = LAYERS.index("ribs")
-    for name, labels in (("lung", ("lung",)), ("fat", ("fat", "skin")), ("heart", ("heart", "liver")), ("metal", ("metal",))):
+    for name, labels in (
+        ("lung", ("lung",)),
+        ("fat", ("fat", "skin")),
+        ("heart", ("heart", "liver")),
+        ("metal", ("metal",)),
+    ):
         kind[[STRUCTURE_LABELS[label] for label in labels]] = LAYERS.index(name)
     return kind

@@ -1,9 +1,6 @@
 """What a reader clicks on a coronal ultrasound image: transverse processes, laminae and spinous tips, in pixels."""
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from spondyl.geometry import transform_points
@@ -11,27 +8,9 @@ from spondyl.images import Ultrasound
 from spondyl.sim.patient.anatomy import LevelSize, level_size
 from spondyl.sim.patient.landmarks import UltrasoundLandmarks
 from spondyl.sim.patient.vertebra import Vertebra
-from spondyl.spine import SpineCurve
+from spondyl.spine import SpineCurve, UltrasoundMarks
 
 SIDES = (1.0, -1.0)  # the patient's left, then right
-
-
-@dataclass(frozen=True, eq=False)
-class UltrasoundMarks:
-    """Landmarks on one coronal ultrasound image, pixels (v, u); they may lie outside of it. Pairs are (patient's left, right).
-
-    Args:
-        levels: cranial to caudal, without the sacrum.
-        transverse_px: tips of the transverse processes: the thoracic ends of an ultrasound curve angle.
-        laminae_px: the lumps of the laminae: its lumbar ends.
-        spinous_px: tips of the spinous processes.
-    """
-
-    levels: tuple[str, ...]
-    transverse_px: Float[Tensor, "l 2 2"]
-    laminae_px: Float[Tensor, "l 2 2"]
-    spinous_px: Float[Tensor, "l 2"]
-
 
 def marks_of(landmarks: UltrasoundLandmarks, image: Ultrasound) -> UltrasoundMarks:
     """Landmarks in space (`patient.ultrasound_landmarks`, or `landmarks_of`) on the image of the same subject.

@@ -13,12 +13,14 @@ from typing_extensions import TypeVar
 from spondyl.geometry import View
 from spondyl.images import Radiograph
 from spondyl.pairs import Batch, Image, Pair, collate, tensor_of
-from spondyl.spine import Corners
+from spondyl.spine import Corners, UltrasoundMarks
 from spondyl.system.folder import load_into, read_config, resolve_folder, write_folder
 from spondyl.system.settings import Preset, Settings
 
 BatchT = TypeVar("BatchT", default=Batch)
-Word = Image | Corners
+Word = Image | Corners | UltrasoundMarks
+# Answers of these may lack what was not seen.
+READINGS = (Corners, UltrasoundMarks)
 
 
 class System(nn.Module, ABC, Generic[BatchT]):
@@ -117,7 +119,7 @@ class System(nn.Module, ABC, Generic[BatchT]):
                 answers = self.sample(source.expand(samples, *source.shape), view, generator=noise)
         finally:
             self.train(was_training)
-        if bool(torch.isinf(answers).any()) or (self.target is not Corners and bool(torch.isnan(answers).any())):
+        if bool(torch.isinf(answers).any()) or (self.target not in READINGS and bool(torch.isnan(answers).any())):
             raise ValueError(f"{self.name} gave numbers that are not finite; train it again or use other weights")
         return tuple(self.wrap(answer, image, view) for answer in answers.float().cpu())
 

@@ -91,7 +91,9 @@ class XrayToCorners(System[Films]):
         layers, marks, pixels, lateral = [], [], [], []
         for image, pair in films:
             if not isinstance(image, Layers | Radiograph):
-                raise ValueError(f"{self.name} learns from radiographs or their layers, not from a {type(image).__name__}")
+                raise ValueError(
+                    f"{self.name} learns from radiographs or their layers, not from a {type(image).__name__}"
+                )
             layers.append(tensor_of(image).reshape(-1, *image.view.shape_px))
             marks.append(marks_of_corners(pair.spine.project(image.view)))
             pixels.append(pixel_of(image.view))

@@ -14,7 +14,7 @@ from torch.nn import functional
 from spondyl.images import BackImage, Radiograph, Ultrasound, Volume
 from spondyl.pairs import Image, Pair
 from spondyl.sim.seeds import generator_of
-from spondyl.spine import Corners
+from spondyl.spine import Corners, UltrasoundMarks
 from spondyl.system import BatchT, System, Word
 
 HEIGHT_PX = 224
@@ -40,10 +40,12 @@ def _row(system: System[BatchT], pair: Pair, number: int, seed: int) -> Row:
     view = pair.target.view if isinstance(pair.target, Radiograph) else None
     (answer,) = system.translate(pair.source, view, generator=generator_of(seed, "pictures", number))
     caption = f"case {number + 1}"
-    if isinstance(answer, Corners):
+    if isinstance(answer, Corners | UltrasoundMarks):
         return Row(
             caption, (("source", _address(grey(pair.source))), ("answer", _address(dotted(pair.source, answer))))
         )
+    if isinstance(pair.target, UltrasoundMarks):
+        raise ValueError(f"{system.name} answers marks with a {type(answer).__name__}; wanted marks")
     scale = scale_of(pair.target)
     pictures = (("source", grey(pair.source)), ("answer", grey(answer, scale)), ("truth", grey(pair.target, scale)))
     return Row(caption, tuple((name, _address(picture)) for name, picture in pictures))
@@ -61,7 +63,7 @@ def scale_of(image: Image) -> tuple[float, float]:
 
 def grey(image: Word, scale: tuple[float, float] | None = None) -> Float[Tensor, "c v u"]:
     """One picture in [0, 1] with 1 or 3 channels: of a CT the middle coronal and sagittal sections, of a batch the first."""
-    if isinstance(image, Corners):
+    if isinstance(image, Corners | UltrasoundMarks):
         raise ValueError("corners are drawn on the image that they belong to: use dotted")
     low, high = scale_of(image) if scale is None else scale
     if isinstance(image, BackImage):
@@ -76,11 +78,14 @@ def grey(image: Word, scale: tuple[float, float] | None = None) -> Float[Tensor,
     return ((flat.float() - low) / (high - low)).clamp(0, 1)[None]
 
 
-def dotted(image: Image, corners: Corners) -> Float[Tensor, "3 v u"]:
-    """The image with a bright dot at every corner."""
+def dotted(image: Image, found: Corners | UltrasoundMarks) -> Float[Tensor, "3 v u"]:
+    """The image with a bright dot at every corner or landmark."""
     picture = grey(image).cpu().expand(3, -1, -1).clone() * 0.8
     radius = max(1, round(picture.shape[1] / 200))
-    points = corners.corners_px.reshape(-1, 2)
+    parts = (
+        (found.corners_px,) if isinstance(found, Corners) else (found.transverse_px, found.laminae_px, found.spinous_px)
+    )
+    points = torch.cat([part.reshape(-1, 2) for part in parts])
     for v, u in points[torch.isfinite(points).all(dim=1)].round().long().tolist():
         if 0 <= v < picture.shape[1] and 0 <= u < picture.shape[2]:
             dot = picture[:, max(0, v - radius) : v + radius + 1, max(0, u - radius) : u + radius + 1]

@@ -117,7 +117,9 @@ def _where(
     """From picture to canvas: pitch, stretch, turn, mirror, and which vertebra lies in the middle."""
     middles = marks.patches[:, 0]
     scale = torch.tensor(pixel)
-    pitch = torch.linalg.norm(middles.diff(dim=0).cpu() * scale, dim=1).median() if len(middles) > 1 else scale.max() * 20
+    pitch = (
+        torch.linalg.norm(middles.diff(dim=0).cpu() * scale, dim=1).median() if len(middles) > 1 else scale.max() * 20
+    )
     low, high = USUAL_PITCH_PX if dice.happens(0.7) else PITCH_PX
     zoom = math.exp(dice.uniform(math.log(low), math.log(high))) / float(pitch)
     stretch = math.exp(dice.uniform(-0.3, 0.3) if dice.happens(0.6) else 0.0)
@@ -126,7 +128,12 @@ def _where(
     c, s = math.cos(angle), math.sin(angle)
     turn = torch.tensor([[c, s], [-s, c]])
     flip = torch.diag(torch.tensor([1.0, -1.0 if mirrored else 1.0]))
-    matrix = flip @ torch.diag(torch.tensor([zoom / math.sqrt(stretch), zoom * math.sqrt(stretch)])) @ turn @ torch.diag(scale)
+    matrix = (
+        flip
+        @ torch.diag(torch.tensor([zoom / math.sqrt(stretch), zoom * math.sqrt(stretch)]))
+        @ turn
+        @ torch.diag(scale)
+    )
     # the canvas shows the spine's middle, or any of its vertebrae where it cannot show all
     tall = float((matrix @ (middles[-1] - middles[0]).cpu())[0].abs())
     slack = max(tall - size[0], 0.0) / 2 + 0.12 * size[0]
@@ -155,7 +162,9 @@ def _moved(marks: Marks, to_canvas: Affine, shift: Float[Tensor, "2 a b"]) -> Ma
         return q.reshape(points.shape)
 
     middle = go(marks.patches[:, 0])
-    axes = [go(marks.patches[:, 0] + marks.patches[:, k]) - go(marks.patches[:, 0] - marks.patches[:, k]) for k in (1, 2)]
+    axes = [
+        go(marks.patches[:, 0] + marks.patches[:, k]) - go(marks.patches[:, 0] - marks.patches[:, k]) for k in (1, 2)
+    ]
     return Marks(go(marks.points), torch.stack([middle, axes[0] / 2, axes[1] / 2], dim=1), marks.levels)
 
 
@@ -216,7 +225,10 @@ def _littered(grey: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
         r = (along.square() + across.square()).sqrt()
         grey = grey + dice.normal(0.1) * torch.sigmoid((1 - r) * dice.uniform(3, 20))
     if dice.happens(0.4):  # the mediastinum, or a window that follows the spine
-        y, x = (v - a * dice.uniform(0.2, 0.8)) / dice.uniform(40, 200), (u - b / 2 - dice.normal(0.08 * b)) / dice.uniform(12, 45)
+        y, x = (
+            (v - a * dice.uniform(0.2, 0.8)) / dice.uniform(40, 200),
+            (u - b / 2 - dice.normal(0.08 * b)) / dice.uniform(12, 45),
+        )
         grey = grey + dice.normal(0.2) * torch.sigmoid((1 - (y.square() + x.square()).sqrt()) * dice.uniform(2, 8))
     for _ in range(int(dice.uniform(0, 4)) if dice.happens(0.5) else 0):
         y, x = int(dice.uniform(0, a)), int(dice.uniform(0, b))

@@ -42,9 +42,7 @@ def placed(
     return out, seen.to(out.dtype)
 
 
-def normalised(
-    picture: Float[Tensor, "h w"], seen: Float[Tensor, "h w"]
-) -> Float[Tensor, "2 h w"]:
+def normalised(picture: Float[Tensor, "h w"], seen: Float[Tensor, "h w"]) -> Float[Tensor, "2 h w"]:
     """Difference from the local mean in local SDs, over two neighbourhoods; 0 where nothing is seen.
 
     It does not change when the picture is multiplied or shifted, and little under any smooth rising curve of display.
@@ -91,7 +89,7 @@ def blurred(fields: Float[Tensor, "c h w"], sigmas_px: list[float]) -> Float[Ten
 
 
 def fitting(shape: tuple[int, int], pixel: tuple[float, float]) -> tuple[Affine, tuple[int, int]]:
-    """The canvas that shows a whole picture with `pixel` (v, u) of its pixels to one canvas pixel, and the way from canvas to picture."""
+    """The way from canvas to picture, and the size of the canvas that shows all of it, `pixel` (v, u) of its pixels to one."""
     size = [max(MULTIPLE, math.ceil(n / p / MULTIPLE) * MULTIPLE) for n, p in zip(shape, pixel, strict=True)]
     scale = torch.tensor(pixel, dtype=torch.float32)
     middle = (torch.tensor(shape, dtype=torch.float32) - 1) / 2

@@ -1,18 +1,18 @@
 """What a reader learns to find: a few points of every vertebra, the patch of the picture that belongs to it, and its level."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from spondyl.spine import Corners
+from spondyl.spine import Corners, UltrasoundMarks
 
 # Levels a reader tells apart. T13 and L6 have no number of their own: a picture seldom says which vertebra is the extra one.
 READ_LEVELS: tuple[str, ...] = ("C7", *(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)), "S1")
 UNKNOWN = -1
 SACRAL_DEPTH = 0.5  # of the patch below the plate of S1, over the plate's width
+ARCH_SHARE = 0.42  # half height of an arch's patch, over the distance from one arch to the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,6 @@ class Marks:
         """The marks in another picture's pixels."""
         patches = torch.cat([to(self.patches[:, :1]), to.turn(self.patches[:, 1:])], dim=1)
         return Marks(to(self.points), patches, self.levels)
-
-
-T = TypeVar("T", bound="Affine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ class Affine:
 
 
 def marks_of_corners(corners: Corners) -> Marks:
-    """The four corners of each vertebra as marks; of S1 the plate alone, with a patch below it."""
+    """The four corners of each vertebra as marks; of S1 the plate, with a patch below it that stands for the sacrum."""
     points = corners.corners_px.clone()
     patches = torch.empty(len(points), 3, 2)
     across = (points[:, 1] - points[:, 0] + points[:, 3] - points[:, 2]) / 4
@@ -71,11 +68,29 @@ def marks_of_corners(corners: Corners) -> Marks:
     patches[:] = torch.stack([points.mean(1), across, down], dim=1)
     for i, level in enumerate(corners.levels):
         if level == "S1":
-            points[i, 2:] = torch.nan
             plate = (points[i, 1] - points[i, 0]) / 2
             below = torch.stack([plate[1], -plate[0]])
             below = below * torch.sign(below[0]) * SACRAL_DEPTH
+            points[i, 2:] = points[i, :2] + 2 * below  # gives the patch a size; no reader is told of them
             patches[i] = torch.stack([points[i, :2].mean(0) + below, plate, below])
     seen = torch.isfinite(patches).flatten(1).all(1)
     levels = torch.tensor([READ_LEVELS.index(level) if level in READ_LEVELS else UNKNOWN for level in corners.levels])
     return Marks(points[seen].float(), patches[seen].float(), levels[seen])
+
+
+def marks_of_arches(arches: UltrasoundMarks) -> Marks:
+    """Marks of an ultrasound image: the corners of a patch about each arch, then transverse tips, laminae, spinous tip.
+
+    The patch is as wide as the transverse processes; with it an arch has a size, which its landmarks alone do not give it.
+    """
+    middle = arches.laminae_px.mean(1)
+    across = (arches.transverse_px[:, 1] - arches.transverse_px[:, 0]) / 2
+    steps = middle.diff(dim=0)
+    down = ARCH_SHARE * torch.cat([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])
+    patches = torch.stack([middle, across, down], dim=1)
+    box = [middle + a * across + d * down for d in (-1, 1) for a in (-1, 1)]
+    points = torch.cat(
+        [torch.stack(box, 1), arches.transverse_px, arches.laminae_px, arches.spinous_px[:, None]], dim=1
+    )
+    levels = torch.tensor([READ_LEVELS.index(level) if level in READ_LEVELS else UNKNOWN for level in arches.levels])
+    return Marks(points.float(), patches.float(), levels)

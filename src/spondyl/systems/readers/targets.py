@@ -34,7 +34,9 @@ def _one(maps: Maps, i: int, marks: Marks, lateral: float | None) -> Float[Tenso
     within = (a.abs() <= 1) & (b.abs() <= 1)
     # bodies overlap a little in oblique pictures: a cell belongs to the vertebra whose middle is nearer
     far = torch.where(within, a.square() + b.square(), torch.inf)
-    nearest, whose = far.min(dim=0) if len(far) else (torch.full((h, w), torch.inf), torch.zeros(h, w, dtype=torch.long))
+    nearest, whose = (
+        far.min(dim=0) if len(far) else (torch.full((h, w), torch.inf), torch.zeros(h, w, dtype=torch.long))
+    )
     inside = torch.isfinite(nearest)
     heat = bump.amax(dim=0) if len(bump) else torch.zeros(h, w, device=cells.device)
     weight = 1 + CENTRE_WEIGHT * heat
@@ -57,12 +59,11 @@ def _one(maps: Maps, i: int, marks: Marks, lateral: float | None) -> Float[Tenso
     got, log_b = (x[i][..., *at].permute(2, 0, 1) for x in (maps.offset_px / UNIT_PX, maps.log_spread))
     error = (got - wanted.nan_to_num()).abs() * seen
     points = ((error * torch.exp(-log_b) + log_b) * seen).mean((1, 2))
-    pair = (got - wanted.nan_to_num()).unflatten(1, (-1, 2)).diff(dim=2)[:, :, 0] if got.shape[1] % 2 == 0 else None
     total = total + 0.5 * (points * near).sum() + (error.mean((1, 2)) * near).sum()
-    if pair is not None:
-        whole = seen.unflatten(1, (-1, 2)).all(2)
-        total = total + 2 * ((pair.abs() * whole).mean((1, 2)) * near).sum()
-    return total
+    paired = got.shape[1] // 2 * 2
+    line = (got - wanted.nan_to_num())[:, :paired].unflatten(1, (-1, 2)).diff(dim=2)[:, :, 0]
+    whole = seen[:, :paired].unflatten(1, (-1, 2)).all(2)
+    return total + 2 * ((line.abs() * whole).mean((1, 2)) * near).sum()
 
 
 def local(
@@ -75,6 +76,3 @@ def local(
     det = av * du - au * dv
     det = torch.where(det.abs() < 1e-3, torch.full_like(det, 1e-3), det)
     return (v * du - u * dv) / det, (av * u - au * v) / det
-
-
-
