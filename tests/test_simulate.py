@@ -13,6 +13,7 @@ from spondyl.images import Radiograph
 from spondyl.io.case_record import CurveTruth, Truth
 from spondyl.sim.patient import Curve, Posture, make_patient
 from spondyl.simulate import Job, Plan, case_seed, make_case, shape_regions, truth_of
+from spondyl.simulate import case as case_module
 from spondyl.simulate.case import one_thread, patient_name, shape_split_of, split_of
 from spondyl.simulate.plan import job_of, plan_of
 
@@ -167,3 +168,19 @@ def test_the_hash_names_what_decides_a_case_and_nothing_else() -> None:
     assert replace(PLAN, count=99, cases_per_shard=1).config == PLAN.config
     for change in ({"seed": 8}, {"spacing_mm": 9.0}, {"version": "9"}, {"vary": False}):
         assert replace(PLAN, **change).config != PLAN.config  # type: ignore[arg-type]
+
+
+def test_a_cohort_of_held_out_shapes_holds_no_others_and_draws_them_from_the_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = replace(PLAN, shapes="held-out", cohort="surgical")
+    cases = [make_case(plan, k) for k in range(3)]
+    assert all(shape_regions(truth_of(case.drawn.subject.spine)) for case in cases)
+    again = make_case(plan, 1).drawn.subject.spine
+    assert torch.equal(again.centres_mm, cases[1].drawn.subject.spine.centres_mm)
+    with pytest.raises(ValueError, match="shapes is 'odd'; wanted any, or held-out"):
+        replace(PLAN, shapes="odd")
+    monkeypatch.setattr(case_module, "shape_regions", lambda truth: ())
+    monkeypatch.setattr(case_module, "MOST_DRAWS", 3)
+    with pytest.raises(ValueError, match="none of 3 patients like this lies in a held-out region"):
+        make_case(plan, 0)

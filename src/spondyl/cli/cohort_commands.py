@@ -46,6 +46,7 @@ def simulate(
     sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
     curve_type: Annotated[str | None, typer.Option(help="Lenke-like 1 to 6, or none.")] = None,
     stance: Annotated[str, typer.Option(help="standing or supine.")] = "standing",
+    shapes: Annotated[str, typer.Option(help="any, or held-out: a test set of shapes not in training.")] = "any",
     vary: Annotated[bool, typer.Option(help="Draw each sensor's settings anew for every case.")] = True,
     shard: Annotated[int, typer.Option(metavar="N", help="Cases a tar file; default: 16 with CT, 256 without.")] = 0,
     workers: WorkersOption = None,
@@ -72,6 +73,7 @@ def simulate(
         cobb_deg=cobb,
         curve_type=curve_type,
         stance=stance,
+        shapes=shapes,
         scan="" if scan is None else scan_hash(scan),
         cases_per_shard=shard,
     )

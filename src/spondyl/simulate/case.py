@@ -11,7 +11,7 @@ from spondyl.io.image_members import image_members
 from spondyl.io.shards import CASE, LANDMARKS, SPINE, write_part
 from spondyl.io.spine_json import spine_bytes
 from spondyl.pairs import Image, Subject
-from spondyl.sim.make import SUBJECTS, Drawn, Sensor, fitted, images, randomised, sensor_named
+from spondyl.sim.make import SUBJECTS, Drawn, Sensor, Wish, fitted, images, patient_for, randomised, sensor_named
 from spondyl.sim.patient import Patient, UltrasoundLandmarks, back_landmarks, ultrasound_landmarks
 from spondyl.sim.patient.threads import one_thread
 from spondyl.sim.seeds import generator_of, seed_of, share_of
@@ -20,6 +20,7 @@ from spondyl.simulate.plan import Job, Plan, job_of
 from spondyl.simulate.truth import shape_regions, truth_of
 
 PARTS = "parts"
+MOST_DRAWS = 200  # a fifth of a screening cohort is held out
 TRAIN, VAL = 0.8, 0.9  # shares of the hash: 80 % train, 10 % val, 10 % test
 
 
@@ -58,7 +59,17 @@ def make_case(plan: Plan, case_id: int, *, scan: Subject | None = None, device: 
 def draw_subject(plan: Plan, seed: int, *, scan: Subject | None = None, device: str = "cpu") -> Drawn:
     """Who the case is: a virtual patient, or the scan bent along the spine of one."""
     wish = plan.wish_for(scan, device)
-    return SUBJECTS["virtual" if scan is None else "bent"](wish, generator=generator_of(seed, "subject"))
+    who = ("subject",) if plan.shapes == "any" else ("subject", _held_out(wish, seed))
+    return SUBJECTS["virtual" if scan is None else "bent"](wish, generator=generator_of(seed, *who))
+
+
+def _held_out(wish: Wish, seed: int) -> int:
+    """The first draw of this seed whose curves lie in a held-out region; bodies are drawn without being painted."""
+    for attempt in range(MOST_DRAWS):
+        patient = patient_for(wish, generator=generator_of(seed, "subject", attempt))
+        if shape_regions(truth_of(patient.spine)):
+            return attempt
+    raise ValueError(f"none of {MOST_DRAWS} patients like this lies in a held-out region of shape; ask for other curves")
 
 
 def sensor_of(plan: Plan, seed: int, modality: str) -> Sensor:

@@ -22,6 +22,7 @@ WITH_CT, WITHOUT_CT = 16, 256  # cases a shard: about half a GB at 2 mm
 # Peak of a process [measured with ct, pa, lateral and ultrasound: 0.44 GB at 4 mm, 0.8 at 2 mm, 4.5 at 1 mm], rounded up.
 FIXED_GB, BYTES_A_VOXEL = 0.7, 48.0
 # What changes how a cohort is cut into files, but no case: not part of the hash that names a case.
+SHAPES = ("any", "held-out")
 NOT_THE_CASE = frozenset({"count", "cases_per_shard"})
 
 
@@ -37,6 +38,7 @@ class Plan:
         spacing_mm: of the CT's voxels, 0.3 to 10.
         vary: draw every sensor's settings anew for each case.
         sex, age_years, cobb_deg, curve_type, stance: wishes for every patient, None for the population's own.
+        shapes: "any", or "held-out": patients alone whose curves lie in a held-out region (`truth.shape_regions`), for a test set.
         scan: SHA-256 of the scan that is bent, "" for virtual patients.
         cases_per_shard: how many cases a tar file holds; 0 takes 16 with CT and 256 without.
         version: of spondyl; another one may draw another patient from the same seed.
@@ -56,6 +58,7 @@ class Plan:
     cobb_deg: float | None = None
     curve_type: str | None = None
     stance: str = "standing"
+    shapes: str = "any"
     scan: str = ""
     cases_per_shard: int = 0
     version: str = __version__
@@ -82,6 +85,8 @@ class Plan:
             value = getattr(self, name)
             if value is not None and value not in get_args(known):
                 raise ValueError(f"{name} is {value!r}; wanted one of {', '.join(get_args(known))}")
+        if self.shapes not in SHAPES or (self.scan and self.shapes != "any"):
+            raise ValueError(f"shapes is {self.shapes!r}; wanted any, or held-out for virtual patients")
 
     @property
     def config(self) -> str:
@@ -156,6 +161,7 @@ def plan_of(text: bytes, name: str) -> Plan:
         cobb_deg=f.number_or_none("cobb_deg"),
         curve_type=f.text_or_none("curve_type"),
         stance=f.text("stance"),
+        shapes=f.text("shapes") if "shapes" in f.raw else "any",  # cohorts of version 0.1 know no other
         scan=f.text("scan"),
         cases_per_shard=f.whole("cases_per_shard"),
         version=f.text("version"),

@@ -40,9 +40,9 @@ class UltrasoundToLandmarksConfig(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Scans:
-    """A batch: images with their truths."""
+    """A batch: images [h w], each of its own size, with their truths."""
 
-    echoes: tuple[Float[Tensor, "h w"], ...]
+    echoes: tuple[Tensor, ...]
     marks: tuple[Marks, ...]
     pixels: tuple[tuple[float, float], ...]
 

@@ -44,9 +44,9 @@ class XrayToCornersConfig(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Films:
-    """A batch: pictures of different sizes with their truths."""
+    """A batch: pictures [t h w], each with its own t, h and w, and their truths."""
 
-    layers: tuple[Float[Tensor, "t h w"], ...]
+    layers: tuple[Tensor, ...]
     marks: tuple[Marks, ...]
     pixels: tuple[tuple[float, float], ...]
     lateral: tuple[float, ...]
