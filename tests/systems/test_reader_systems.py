@@ -29,9 +29,7 @@ def person() -> Subject:
 
 @pytest.fixture(scope="module")
 def pairs(person: Subject) -> dict[str, list[Pair]]:
-    films = [
-        LayerSensor(view, pixel_spacing_mm=3.0)(person, generator=torch.Generator()) for view in ("pa", "lateral")
-    ]
+    films = [LayerSensor(view, pixel_spacing_mm=3.0)(person, generator=torch.Generator()) for view in ("pa", "lateral")]
     scan = UltrasoundSensor(pixel_spacing_mm=(1.5, 1.5))(person, generator=torch.Generator().manual_seed(0))
     marks = marks_of(ultrasound_landmarks(demo_patient()), scan)
     return {
@@ -98,7 +96,9 @@ def test_a_reader_comes_back_from_its_folder(name: str, tmp_path: Path, pairs: d
     system.save_pretrained(tmp_path / "w", card="a test")
     again = SYSTEMS[name].from_pretrained(tmp_path / "w")
     batch = system.collate(pairs[name])
-    one, two = (float(s.loss(batch, "model", generator=torch.Generator().manual_seed(1)).detach()) for s in (system, again))
+    one, two = (
+        float(s.loss(batch, "model", generator=torch.Generator().manual_seed(1)).detach()) for s in (system, again)
+    )
     assert one == two
 
 

@@ -66,7 +66,9 @@ def test_without_evidence_for_levels_the_chain_says_that_it_does_not_know_them()
 def test_no_vertebra_gives_an_empty_chain() -> None:
     maps = maps_of(marks_of_corners(drawn_corners()), SIZE)
     empty = chain(decode(replace(maps, centre=torch.full_like(maps.centre, -9.0)), 0))
-    assert empty.levels == () and empty.total == 0 and math.isnan(empty.pitch_px)
+    assert empty.levels == ()
+    assert empty.total == 0
+    assert math.isnan(empty.pitch_px)
 
 
 def test_the_loss_is_least_for_maps_without_fault() -> None:

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torch.nn import functional
 
-from spondyl.images import BackImage, Radiograph, Ultrasound, Volume
+from spondyl.images import BackImage, Layers, Radiograph, Ultrasound, Volume
 from spondyl.pairs import Image, Pair
 from spondyl.sim.seeds import generator_of
 from spondyl.spine import Corners, UltrasoundMarks
@@ -73,6 +73,8 @@ def grey(image: Word, scale: tuple[float, float] | None = None) -> Float[Tensor,
         flat = torch.cat([hu[:, hu.shape[1] // 2], hu[:, :, hu.shape[2] // 2]], dim=1)
     elif isinstance(image, Radiograph):
         flat = image.optical_depth.reshape(-1, *image.optical_depth.shape[-2:])[0]
+    elif isinstance(image, Layers):
+        flat = image.optical_depth.sum(0)
     else:
         flat = image.echo.reshape(-1, *image.echo.shape[-2:])[0]
     return ((flat.float() - low) / (high - low)).clamp(0, 1)[None]

@@ -108,7 +108,7 @@ def mixed(layers: Float[Tensor, "t h w"], dice: Dice) -> Float[Tensor, "h w"]:
     for name in ("ribs", "bones", "spongy", "shell"):
         weights[LAYERS.index(name)] *= bone
     weights[LAYERS.index("shell")] *= 1.5  # two-millimetre voxels blunt the rims of vertebrae
-    return torch.tensordot(torch.tensor(weights, device=layers.device), layers, dims=1)
+    return (torch.tensor(weights, device=layers.device)[:, None, None] * layers).sum(0)
 
 
 def _where(
@@ -206,7 +206,7 @@ def _displayed(depth: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
     grey = grey + dice.smooth(grey.shape, (5, 3)) * abs(dice.normal(0.12))
     bounded = grey.clamp(-0.02 if dice.happens(0.5) else -0.5, 1.02 if dice.happens(0.5) else 1.6)
     grey = (bounded + 0.5) / 1.5
-    grey = grey.clamp_min(0) ** math.exp(dice.normal(0.35))
+    grey = grey.clamp_min(0).pow(math.exp(dice.normal(0.35)))
     if dice.happens(0.3):  # detail enhancement, as workstations do
         sigma = dice.uniform(1.5, 6.0)
         grey = grey + dice.uniform(0.3, 1.5) * (grey - blurred(grey[None], [sigma, sigma])[0])
@@ -231,9 +231,9 @@ def _littered(grey: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
         )
         grey = grey + dice.normal(0.2) * torch.sigmoid((1 - (y.square() + x.square()).sqrt()) * dice.uniform(2, 8))
     for _ in range(int(dice.uniform(0, 4)) if dice.happens(0.5) else 0):
-        y, x = int(dice.uniform(0, a)), int(dice.uniform(0, b))
-        tall, wide = (2 + int(dice.uniform(0, 14)) for _ in range(2))
-        grey[y : y + tall, x : x + wide] += dice.normal(0.5)
+        top, left = int(dice.uniform(0, a)), int(dice.uniform(0, b))
+        high, broad = (2 + int(dice.uniform(0, 14)) for _ in range(2))
+        grey[top : top + high, left : left + broad] += dice.normal(0.5)
     if dice.happens(0.15):  # a wire or the edge of clothes
         slope, start = dice.normal(0.6), dice.uniform(0, b)
         line = u - start - slope * v - 10 * torch.sin(v / dice.uniform(15, 80))
@@ -245,9 +245,10 @@ def _littered(grey: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
 
 def _noisy(grey: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
     """Fine and coarse grain."""
-    fine = dice.field(*grey.shape) * abs(dice.normal(0.02))
+    dose = dice.uniform(0, 1)  # most films are calm
+    fine = dice.field(*grey.shape) * abs(dice.normal(0.03)) * dose
     sigma = dice.uniform(0.5, 2.0)
-    coarse = blurred(dice.field(1, *grey.shape), [sigma, sigma])[0] * sigma * abs(dice.normal(0.03))
+    coarse = blurred(dice.field(1, *grey.shape), [sigma, sigma])[0] * sigma * abs(dice.normal(0.05)) * dose
     return grey + fine + coarse
 
 

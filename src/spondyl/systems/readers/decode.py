@@ -51,8 +51,8 @@ class Vertebrae:
     @property
     def heights(self) -> Float[Tensor, "n"]:
         """Length from the middle of the first two points to that of the next two."""
-        pairs = self.points[:, :4].unflatten(1, (2, 2)).mean(2)
-        return torch.linalg.norm(pairs[:, 1] - pairs[:, 0], dim=1)
+        upper, lower = self.points[:, :2].mean(1), self.points[:, 2:4].mean(1)
+        return (upper - lower).square().sum(1).sqrt()
 
     def moved(self, to: Affine, *, mirrored: bool = False) -> "Vertebrae":
         """The same in another picture's pixels; mirrored: its pairs of points change places."""

@@ -56,7 +56,7 @@ class ReaderNet(nn.Module):
 
     def forward(self, pictures: Float[Tensor, "b c h w"]) -> Maps:
         """Sides of the pictures are multiples of MULTIPLE."""
-        cells = functional.pixel_unshuffle(pictures, STRIDE).contiguous(memory_format=torch.channels_last)
+        cells = functional.pixel_unshuffle(pictures, STRIDE)
         out = self.unet(cells).float()
         k, levels = self.points, len(READ_LEVELS)
         offset, spread = (part.unflatten(1, (k, 2)) for part in out[:, 3 + levels :].split(2 * k, dim=1))

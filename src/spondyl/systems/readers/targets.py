@@ -44,26 +44,27 @@ def _one(maps: Maps, i: int, marks: Marks, lateral: float | None) -> Float[Tenso
     found = 4 * found + functional.binary_cross_entropy_with_logits(maps.inside[i], inside.float())
     if not bool(inside.any()):
         return found
-    at = inside.nonzero(as_tuple=True)
-    which, near = whose[at], (1 - nearest[at] / 2).clamp_min(NEAR)
+    which, near = whose[inside], (1 - nearest[inside] / 2).clamp_min(NEAR)
     near = near / near.sum()
     truth = marks.levels.to(which.device)[which]
-    level = functional.cross_entropy(maps.level[i][:, *at].mT, truth, ignore_index=UNKNOWN, reduction="none")
+    level = functional.cross_entropy(maps.level[i][:, inside].mT, truth, ignore_index=UNKNOWN, reduction="none")
     total = found + 0.5 * (level * near).sum()
     if lateral is not None:
-        sees = maps.lateral[i][at]
+        sees = maps.lateral[i][inside]
         side = functional.binary_cross_entropy_with_logits(sees, torch.full_like(sees, lateral), reduction="none")
         total = total + 0.1 * (side * near).sum()
-    wanted = (marks.points.to(cells)[which] - cells[:, *at].mT[:, None]) / UNIT_PX  # n k 2
+    wanted = (marks.points.to(cells)[which] - cells[:, inside].mT[:, None]) / UNIT_PX  # n k 2
     seen = torch.isfinite(wanted)
-    got, log_b = (x[i][..., *at].permute(2, 0, 1) for x in (maps.offset_px / UNIT_PX, maps.log_spread))
+    got, log_b = (x[i][..., inside].permute(2, 0, 1) for x in (maps.offset_px / UNIT_PX, maps.log_spread))
     error = (got - wanted.nan_to_num()).abs() * seen
     points = ((error * torch.exp(-log_b) + log_b) * seen).mean((1, 2))
     total = total + 0.5 * (points * near).sum() + (error.mean((1, 2)) * near).sum()
     paired = got.shape[1] // 2 * 2
-    line = (got - wanted.nan_to_num())[:, :paired].unflatten(1, (-1, 2)).diff(dim=2)[:, :, 0]
-    whole = seen[:, :paired].unflatten(1, (-1, 2)).all(2)
-    return total + 2 * ((line.abs() * whole).mean((1, 2)) * near).sum()
+    off = (got - wanted.nan_to_num())[:, :paired]
+    line = off[:, 1::2] - off[:, ::2]
+    whole = seen[:, 1:paired:2] & seen[:, :paired:2]
+    total = total + 2 * ((line.abs() * whole).mean((1, 2)) * near).sum()
+    return total
 
 
 def local(
