@@ -13,7 +13,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = "spondyl"
 
 WORDS = frozenset({"geometry", "spine", "images", "pairs"})
-INSTRUMENTS = frozenset({"xray", "measure", "generate", "metrics"})
+INSTRUMENTS = frozenset({"xray", "measure", "generate", "metrics", "reading"})
 VERBS = frozenset({"simulate", "train", "pipeline", "evaluate", "report", "demo", "doctor", "drawing", "progress"})
 EVERYTHING = WORDS | INSTRUMENTS | VERBS | {"nets", "system", "systems", "weights", "sim", "io"}
 RIM = frozenset({"cli", "web", "executors"})
@@ -30,12 +30,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "measure": WORDS,
     "generate": frozenset(),
     "metrics": frozenset(),
+    "reading": WORDS,
     "nets": frozenset(),
     # the world does not know who learns from it
     "sim": WORDS | {"xray", "measure"},
     # a paper never imports another paper, sim, io or measure
     "system": WORDS | INSTRUMENTS,
-    "systems": WORDS | {"system", "generate", "xray", "metrics", "nets", "weights"},
+    "systems": WORDS | {"system", "generate", "xray", "metrics", "reading", "nets", "weights"},
     "weights": frozenset(),
     # files to words and words to files
     "io": WORDS,

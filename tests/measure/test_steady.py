@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from spondyl.geometry import View
-from spondyl.measure.steady import FRONTAL, SIDEWAYS, posterior, steadied
+from spondyl.measure.cobb import cobb_from_corners
+from spondyl.measure.steady import FRONTAL, SIDEWAYS, Sway, line_tilts_deg, posterior, steadied
 from spondyl.sim.patient import demo_patient
 from spondyl.spine import Corners
 
@@ -84,16 +85,38 @@ def test_pixels_that_are_not_square_give_the_same_spine() -> None:
 
 
 @pytest.mark.parametrize("sway", [FRONTAL, SIDEWAYS])
-def test_the_posterior_is_that_of_the_joint_normal_distribution(sway: object) -> None:
-    # by conditioning a joint normal of truth and reading, numbers alone, with a flat prior for the overall tilt
+def test_the_posterior_is_that_of_the_joint_normal_distribution(sway: Sway) -> None:
+    # by conditioning a joint normal of truth and reading, in numpy
     rng = np.random.default_rng(0)
-    place, tilt, sd = np.arange(9.0), rng.normal(0, 10, 9), rng.uniform(0.5, 4, 9)
-    away = np.abs(place[:, None] - place) * 5**0.5 / sway.reach_levels  # type: ignore[attr-defined]
-    prior = sway.sway_deg**2 * (1 + away + away**2 / 3) * np.exp(-away)  # type: ignore[attr-defined]
-    prior += sway.own_deg**2 * np.eye(9)  # type: ignore[attr-defined]
-    flat = prior + 1e7
-    wanted = flat @ np.linalg.inv(flat + np.diag(sd**2)) @ tilt
-    mean, left = posterior(*(torch.from_numpy(x) for x in (place, tilt, sd)), sway)  # type: ignore[arg-type]
-    assert np.allclose(mean.numpy(), wanted, atol=1e-3)
-    inner = prior - prior @ np.linalg.inv(prior + np.diag(sd**2)) @ prior
-    assert np.allclose(left.numpy(), np.sqrt(np.diag(inner)), atol=1e-6)
+    place, tilt, line = np.arange(9.0), rng.normal(0, 10, 9), rng.normal(0, 10, 9)
+    sd = rng.uniform(0.5, 4, 9)
+    away = np.abs(place[:, None] - place) * 5**0.5 / sway.reach_levels
+    prior = sway.sway_deg**2 * (1 + away + away**2 / 3) * np.exp(-away) + sway.own_deg**2 * np.eye(9)
+    gain = prior @ np.linalg.inv(prior + np.diag(sd**2))
+    mean, left = posterior(*(torch.from_numpy(x) for x in (place, tilt, sd)), sway, torch.from_numpy(line))
+    assert np.allclose(mean.numpy(), line + gain @ (tilt - line), atol=1e-9)
+    assert np.allclose(left.numpy(), np.sqrt(np.diag(prior - gain @ prior)), atol=1e-9)
+
+
+def test_plates_across_a_circle_have_its_tilts() -> None:
+    angle = torch.linspace(-0.5, 0.5, 12, dtype=torch.float64)
+    centres = torch.stack([300 * torch.sin(angle), 300 * torch.cos(angle)], dim=1)
+    along = torch.arange(12, dtype=torch.float64)
+    found = line_tilts_deg(centres, along, along)
+    # down the circle its column grows, then falls: the plates across it tilt as the line turns
+    assert torch.allclose(found, -torch.rad2deg(angle), atol=0.05)
+
+
+def test_of_a_reader_that_sees_no_tilt_the_line_of_its_bodies_tells_most_of_the_angle() -> None:
+    truth = demo_corners(30.0)
+    chord = truth.corners_px.reshape(-1, 2, 2, 2)
+    flat = chord.clone()
+    flat[..., 0] = chord.mean(2, keepdim=True)[..., 0].expand_as(chord[..., 0])
+    read = replace(truth, corners_px=flat.reshape(-1, 4, 2))
+    wanted, before, after = (
+        max(c.angle_deg for c in cobb_from_corners(x)) if cobb_from_corners(x) else 0.0
+        for x in (truth, read, steadied(read))
+    )
+    assert wanted > 40
+    assert before < 1
+    assert 0.8 * wanted < after < wanted + 3

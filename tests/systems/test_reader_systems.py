@@ -15,7 +15,7 @@ from spondyl.sim.ultrasound_marks import marks_of
 from spondyl.spine import Corners, UltrasoundMarks
 from spondyl.system import System
 from spondyl.systems import SYSTEMS
-from spondyl.systems.readers.marks import READ_LEVELS
+from spondyl.reading.marks import READ_LEVELS
 from spondyl.systems.ultrasound_to_landmarks import UltrasoundToLandmarks
 from spondyl.systems.xray_to_corners import XrayToCorners, is_lateral, pixel_of
 

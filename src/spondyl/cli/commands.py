@@ -13,6 +13,7 @@ import typer
 
 from spondyl import __version__
 from spondyl.cli.cohort_commands import register
+from spondyl.cli.evaluate_commands import register as register_evaluate
 from spondyl.cli.stopping import failure_of, quiet, stoppable
 from spondyl.cli.train_commands import register as register_train
 
@@ -80,18 +81,40 @@ def project(
 
 @app.command()
 def measure(
-    ct: CtArgument,
-    labels: Annotated[Path, typer.Option(help="Vertebra labels of the CT.")],
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="IMAGE", help="A film (DICOM, PNG, JPEG, TIFF), a folder of films; a CT with --labels."),
+    ],
     out: OutOption,
+    labels: Annotated[Path | None, typer.Option(help="Vertebra labels: IMAGE is their CT.")] = None,
     label_scheme: SchemeOption = "auto",
+    view: Annotated[
+        str | None,
+        typer.Option(metavar="VIEW", help="What the film is, pa or lateral; default: as the file says or looks."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another reader of films, as training writes it.")
+    ] = None,
 ) -> None:
-    """Measure spinal angles in a labelled CT."""
-    from spondyl.pipeline import measure_study
+    """Measure spinal angles in films, or in a labelled CT."""
     from spondyl.progress import progress_on
 
+    if labels is not None and (view is not None or weights is not None):
+        raise ValueError("--view and --weights belong to films, --labels to a CT; give the one or the other")
+    if labels is None and not image.exists():
+        raise typer.BadParameter(f"{image} is not there; wanted a film, a folder of films, or a CT with its --labels")
+    if labels is None and label_scheme != "auto":
+        raise ValueError("--label-scheme belongs to the --labels of a CT; give them, or leave it out")
     with progress_on(sys.stderr, sys.stdout) as progress:
-        done = measure_study(ct, labels, out, scheme=label_scheme, progress=progress)
-    _say(done.lines)
+        if labels is not None:
+            from spondyl.pipeline import measure_study
+
+            lines: Sequence[str] = measure_study(image, labels, out, scheme=label_scheme, progress=progress).lines
+        else:
+            from spondyl.pipeline.film_verbs import film_view, measure_images
+
+            lines = measure_images(image, out, view=film_view(view), weights=weights, progress=progress).lines
+    _say(lines)
 
 
 @app.command()
@@ -110,6 +133,7 @@ def demo(
 
 register(app)
 register_train(app)
+register_evaluate(app)
 
 
 @app.command()
@@ -148,7 +172,7 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-COMMANDS = ("project", "measure", "demo", "simulate", "validate", "train", "doctor")
+COMMANDS = ("project", "measure", "demo", "simulate", "validate", "train", "evaluate", "doctor")
 
 
 def main() -> None:

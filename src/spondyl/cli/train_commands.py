@@ -1,9 +1,11 @@
 """The command that trains: `train`."""
 
+import hashlib
 import os
 import signal
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +49,9 @@ def train(
     fresh: Annotated[bool, typer.Option("--fresh", help="Simulate every case anew, without end.")] = False,
     minutes: MinutesOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    init: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Begin with the weights of this folder: fine-tuning.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Cases at once: train.batch.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, noise and order: train.seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
@@ -75,8 +80,8 @@ def train(
     first = os.environ.get("RANK", "0") == "0"
     with progress_on(sys.stderr, sys.stdout) if first else nullcontext(Silent()) as progress:
         done = learn(
-            build(kind, chosen.model, seed=training.seed),
-            cases,
+            begun(build(kind, chosen.model, seed=training.seed), init),
+            cases if init is None else replace(cases, name=f"{cases.name}, begun with {weights_name(init)}"),
             out,
             settings=training,
             held_out=held_out,
@@ -86,6 +91,24 @@ def train(
             progress=progress,
         )
     _say(done, out, first)
+
+
+def begun(system: "System", init: Path | None) -> "System":
+    """The system with the weights of a folder, whose settings may differ where they change no weight's shape.
+
+    Raises:
+        ValueError: where the folder holds no weights that fit.
+    """
+    if init is not None:
+        from spondyl.system.folder import load_into
+
+        load_into(system, init)
+    return system
+
+
+def weights_name(folder: Path) -> str:
+    """The first digits of the SHA-256 of a folder's weights: what the record of a run keeps of where it began."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
 
 
 def _say(done: "Trained", out: Path, first: bool) -> None:

@@ -10,9 +10,9 @@ middle of its left edge to the middle of its right edge.
             between q and a line below it. S-shaped, main curve in the lower half: of the line k that gave `upper`, the
             largest between k and a line above it.
 
-S-shaped: the middles of the endplates, without the last vertebra's, lie on both sides of the straight line from the first of
-all to the last. The main
-curve lies in the upper half where the inferior endplates of p and q have their middles, on average, above the picture's middle row.
+S-shaped: the middles of the endplates, without the last vertebra's, lie on both sides of the straight line from the first
+of all to the last. The main curve lies in the upper half where the inferior endplates of p and q have their middles, on
+average, above the picture's middle row.
 """
 
 import math

@@ -1,12 +1,12 @@
-"""Corners made steadier by what is known of spines: neighbouring endplates tilt alike, by so much and no more.
+"""Corners made steadier: an endplate stands across the line of the vertebral bodies, by so much and no more.
 
-The tilts of a picture's endplates are one draw of a Gaussian process along the spine (Matern 5/2) plus an irregularity of each
-endplate's own; a reader adds noise of the size that it states. The posterior mean is the best guess of the tilts, and its SD
-what is left of the noise (Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, equations 2.25 and 2.26). Where
-a reader is sure nothing changes; where it is not, its neighbours speak.
+The tilts of a picture's endplates are those of the line through the bodies' middles, plus one draw of a Gaussian process along the
+spine (Matern 5/2), plus an irregularity of each endplate's own; a reader adds noise of the size that it states. The posterior mean
+is the best guess of the tilts, and its SD what is left of the noise (Rasmussen and Williams 2006, Gaussian Processes for Machine
+Learning, equations 2.25 and 2.26). Where a reader is sure nothing changes; where it is not, the line and the neighbours speak.
 
 Constants: the process of greatest likelihood for the exact tilts of 120 simulated spines (half screening, half surgical; seeds
-9000 to 9119), in the frontal and in the lateral view. No real spine was used.
+9000 to 9119), in the frontal and in the lateral view, against the line as it is drawn here. No real spine was used.
 """
 
 from dataclasses import dataclass, replace
@@ -18,11 +18,13 @@ from torch import Tensor
 from spondyl.spine import Corners
 
 LEAST_SD_DEG = 0.05  # a reader that states no spread at all would make the equations singular
+LEAST_BODIES = 3
+WINDOW = 1.0  # SD of the weight of a body in the line's direction at a place, in levels
 
 
 @dataclass(frozen=True)
 class Sway:
-    """How tilts vary along a spine.
+    """How the tilts of endplates differ from the line's.
 
     Args:
         sway_deg: SD of the smooth part.
@@ -35,15 +37,15 @@ class Sway:
     own_deg: float
 
 
-FRONTAL = Sway(14.0, 3.75, 1.42)
-SIDEWAYS = Sway(31.9, 8.9, 1.83)
+FRONTAL = Sway(1.88, 1.24, 1.52)
+SIDEWAYS = Sway(0.92, 2.51, 1.88)
 
 
 def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, float] = (1.0, 1.0)) -> Corners:
     """Corners with every endplate turned about its middle to the posterior mean of its tilt, and its spread made smaller.
 
     S1 stays as it is: it does not go on from L5 as the others go on from each other. So do endplates with a missing corner.
-    The overall tilt of the picture is not known beforehand and is taken from the picture.
+    Fewer than three bodies have no line; then nothing changes.
 
     Args:
         corners: with `spread_px`; without it they come back unchanged.
@@ -57,7 +59,8 @@ def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, flo
     ends = corners.corners_px.double().reshape(-1, 2, 2, 2) * scale
     sides = spread.double().reshape(-1, 2, 2, 2) * scale
     rows = (own[:, None] & torch.isfinite(ends).flatten(2).all(2)).nonzero()
-    if len(rows) < 3:
+    bodies = (own & torch.isfinite(ends).flatten(1).all(1)).nonzero()[:, 0]
+    if len(bodies) < LEAST_BODIES:
         return corners
     plates, noise = ends[rows[:, 0], rows[:, 1]], sides[rows[:, 0], rows[:, 1]]
     chord = plates[:, 1] - plates[:, 0]
@@ -67,7 +70,11 @@ def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, flo
     sd = torch.rad2deg(((chord.flip(1)[:, None] * noise).square().sum((1, 2)) / length**4).sqrt())
     sd = torch.nan_to_num(sd, nan=30.0).clamp_min(LEAST_SD_DEG)
     middles = plates.mean(1)
-    mean, left = posterior(_places(middles, rows), tilt, sd, SIDEWAYS if lateral else FRONTAL)
+    centres = ends[bodies].mean((1, 2))
+    along, pitch = _along(centres, bodies)
+    place = along[_nearest(bodies, rows[:, 0])] + _offset(centres, bodies, rows[:, 0], middles) / pitch
+    line = line_tilts_deg(centres, along, place)
+    mean, left = posterior(place, tilt, sd, SIDEWAYS if lateral else FRONTAL, line)
     angle = torch.deg2rad(mean)
     half = torch.stack([-torch.sin(angle), torch.cos(angle)], dim=1) * (length / 2)[:, None]
     turned = torch.stack([middles - half, middles + half], dim=1)
@@ -83,24 +90,50 @@ def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, flo
 
 
 def posterior(
-    place: Float[Tensor, "n"], tilt_deg: Float[Tensor, "n"], sd_deg: Float[Tensor, "n"], sway: Sway
+    place: Float[Tensor, "n"],
+    tilt_deg: Float[Tensor, "n"],
+    sd_deg: Float[Tensor, "n"],
+    sway: Sway,
+    line_deg: Float[Tensor, "n"],
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
-    """Mean and SD of the true tilts, given what was read and how well. Places along the spine in levels."""
+    """Mean and SD of the true tilts, given what was read, how well, and the line's. Places along the spine in levels."""
     away = (place[:, None] - place).abs() * (5**0.5 / sway.reach_levels)
     smooth = sway.sway_deg**2 * (1 + away + away.square() / 3) * torch.exp(-away)
     prior = smooth + sway.own_deg**2 * torch.eye(len(place), dtype=place.dtype)
     total = prior + torch.diag(sd_deg.square())
-    weight = torch.linalg.solve(total, torch.ones_like(place))
-    level = (weight * tilt_deg).sum() / weight.sum()  # generalised least squares
     gain = torch.linalg.solve(total, prior).mT
-    mean = level + gain @ (tilt_deg - level)
+    mean = line_deg + gain @ (tilt_deg - line_deg)
     left = prior - gain @ prior
     return mean, left.diagonal().clamp_min(LEAST_SD_DEG**2).sqrt()
 
 
-def _places(middles: Float[Tensor, "n 2"], rows: Tensor) -> Float[Tensor, "n"]:
-    """Length of the spine down to each endplate, in mean distances of neighbouring vertebrae."""
-    along = torch.linalg.norm(middles.diff(dim=0), dim=1).cumsum(0)
-    place = torch.cat([along.new_zeros(1), along])
-    levels = float(rows[-1, 0] - rows[0, 0]) + 0.5
-    return place * (levels / place[-1].clamp_min(1e-6))
+def line_tilts_deg(
+    centres: Float[Tensor, "b 2"], along: Float[Tensor, "b"], place: Float[Tensor, "n"]
+) -> Float[Tensor, "n"]:
+    """Tilt of a plate across the line through the middles (v, u): a parabola fitted around every place, nearer bodies first."""
+    away = along - place[:, None]
+    weight = torch.exp(-0.25 * (away / WINDOW).square())  # its square is the weight of a squared residual
+    powers = torch.stack([torch.ones_like(away), away, away.square()], dim=-1) * weight[..., None]
+    fit = torch.linalg.lstsq(powers, weight[..., None] * centres).solution
+    down, across = fit[:, 1].unbind(1)
+    return torch.rad2deg(torch.atan2(across, down))
+
+
+def _along(centres: Float[Tensor, "b 2"], bodies: Tensor) -> tuple[Float[Tensor, "b"], Float[Tensor, ""]]:
+    """Length of the line down to each body in mean distances of neighbouring vertebrae, and that distance."""
+    steps = torch.linalg.norm(centres.diff(dim=0), dim=1)
+    pitch = steps.sum() / (bodies[-1] - bodies[0])
+    return torch.cat([steps.new_zeros(1), steps.cumsum(0)]) / pitch, pitch
+
+
+def _nearest(bodies: Tensor, wanted: Tensor) -> Tensor:
+    """For each row the place of the nearest whole body in the list."""
+    return (bodies - wanted[:, None]).abs().argmin(1)
+
+
+def _offset(centres: Float[Tensor, "b 2"], bodies: Tensor, wanted: Tensor, middles: Float[Tensor, "n 2"]) -> Tensor:
+    """How far along the line each plate's middle lies below the nearest body's."""
+    at = _nearest(bodies, wanted)
+    before, after = (at - 1).clamp_min(0), (at + 1).clamp(max=len(centres) - 1)
+    way = torch.nn.functional.normalize(centres[after] - centres[before], dim=1)
+    return ((middles - centres[at]) * way).sum(1)

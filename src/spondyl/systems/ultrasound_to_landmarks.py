@@ -19,11 +19,11 @@ from spondyl.images import Ultrasound
 from spondyl.pairs import Image, Pair
 from spondyl.spine import UltrasoundMarks
 from spondyl.system import Optim, Preset, Settings, System, Training
-from spondyl.systems.readers.augment import random_picture
-from spondyl.systems.readers.look import Read, read_picture
-from spondyl.systems.readers.marks import READ_LEVELS, Marks, marks_of_arches
-from spondyl.systems.readers.net import ReaderNet
-from spondyl.systems.readers.targets import reader_loss
+from spondyl.reading.augment import random_picture
+from spondyl.reading.look import Read, read_picture
+from spondyl.reading.marks import READ_LEVELS, Marks, marks_of_arches
+from spondyl.reading.net import ReaderNet
+from spondyl.reading.targets import reader_loss
 
 BOX, LANDMARKS = 4, 5
 POINTS = BOX + LANDMARKS

@@ -7,11 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from spondyl.systems.readers.marks import UNKNOWN, Marks
-from spondyl.systems.readers.net import UNIT_PX, Maps, cell_centres_px
+from spondyl.reading.marks import UNKNOWN, Marks
+from spondyl.reading.net import UNIT_PX, Maps, cell_centres_px
 
 PEAK = 0.28  # SD of the bump at a vertebra's middle, in half axes of its patch
 CENTRE_WEIGHT = 4.0  # few cells are middles
+LINE_WEIGHT = 12.0  # tilts are what is measured in the end, and small beside the other terms
 NEAR = 0.25  # least weight of an offset at the rim of a patch
 
 
@@ -58,12 +59,12 @@ def _one(maps: Maps, i: int, marks: Marks, lateral: float | None) -> Float[Tenso
     got, log_b = (x[i][..., inside].permute(2, 0, 1) for x in (maps.offset_px / UNIT_PX, maps.log_spread))
     error = (got - wanted.nan_to_num()).abs() * seen
     points = ((error * torch.exp(-log_b) + log_b) * seen).mean((1, 2))
-    total = total + 0.5 * (points * near).sum() + (error.mean((1, 2)) * near).sum()
+    total = total + (points * near).sum() + 3 * (error.mean((1, 2)) * near).sum()
     paired = got.shape[1] // 2 * 2
     off = (got - wanted.nan_to_num())[:, :paired]
     line = off[:, 1::2] - off[:, ::2]
     whole = seen[:, 1:paired:2] & seen[:, :paired:2]
-    total = total + 2 * ((line.abs() * whole).mean((1, 2)) * near).sum()
+    total = total + LINE_WEIGHT * ((line.abs() * whole).mean((1, 2)) * near).sum()
     return total
 
 

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spondyl.systems.readers.decode import Vertebrae
-from spondyl.systems.readers.marks import READ_LEVELS
+from spondyl.reading.decode import Vertebrae
+from spondyl.reading.marks import READ_LEVELS
 
 REWARD = 3.0  # of a vertebra that is surely there
-LEAST = 0.25  # score that is worth nothing
+LEAST = 0.2  # score that is worth nothing
 GAP_SD = 0.22  # of the distance between neighbours, over the one expected
 MISSED = 2.0  # cost of every level that is passed over
-LEVEL_WEIGHT = 0.5  # of the level's log probability in the choice of a chain
+LEVEL_WEIGHT = 0.5  # of the level's log probability, over that of a guess, in the choice of a chain
 DISC = 1.22  # pitch over height of a vertebral body
 TEMPER = 0.35  # neighbours err together: their evidence for a level counts less than the sum
 SHIFTS = 4  # how far the whole row of levels may be off, both ways
@@ -50,7 +50,8 @@ def chain(found: Vertebrae) -> Chain:
     n, m = len(found), len(READ_LEVELS)
     if n == 0:
         return Chain(found, (), torch.zeros(0), 0.0)
-    gain = REWARD * (found.score - LEAST)[:, None] + LEVEL_WEIGHT * found.level_log
+    # against knowing nothing: a vertebra whose level cannot be told is worth what its score says
+    gain = REWARD * (found.score - LEAST)[:, None] + LEVEL_WEIGHT * (found.level_log + math.log(m))
     best, came = gain.clone(), torch.full((n, m), -1)
     middles, tall = found.middles, found.heights
     for j in range(n):

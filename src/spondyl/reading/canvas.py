@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from spondyl.systems.readers.marks import Affine
-from spondyl.systems.readers.net import MULTIPLE
+from spondyl.reading.marks import Affine
+from spondyl.reading.net import MULTIPLE
 
 SIGMAS_PX = (5.0, 20.0)  # neighbourhoods of the two contrast-normalised channels; a vertebra is about 22 pixels tall
 FLOOR = 0.05  # of the whole picture's SD: contrast below it is not amplified

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spondyl.systems.readers.canvas import fitting, normalised, placed
-from spondyl.systems.readers.chain import Chain, chain
-from spondyl.systems.readers.decode import Vertebrae, decode
-from spondyl.systems.readers.marks import Affine
-from spondyl.systems.readers.net import MULTIPLE, ReaderNet
+from spondyl.reading.canvas import fitting, normalised, placed
+from spondyl.reading.chain import Chain, chain
+from spondyl.reading.decode import Vertebrae, decode
+from spondyl.reading.marks import Affine
+from spondyl.reading.net import MULTIPLE, ReaderNet
 
 FIRST_ROWS = (384, 224)  # heights of the canvas at the first look: a whole spine, a part of one
 PITCHES_PX = (20.0, 24.0)  # at the second look, each also mirrored

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spondyl.systems.readers.marks import READ_LEVELS
+from spondyl.reading.marks import READ_LEVELS
 
 STRIDE = 2  # a cell of the output is two pixels wide
 MULTIPLE = 32  # sides of a picture: five levels of the U-Net below the stride

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from spondyl.systems.readers.marks import Affine
-from spondyl.systems.readers.net import UNIT_PX, Maps, cell_centres_px
+from spondyl.reading.marks import Affine
+from spondyl.reading.net import UNIT_PX, Maps, cell_centres_px
 
 PEAK = 0.2  # least height of a middle
 MOST = 40  # candidates

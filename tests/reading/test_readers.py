@@ -9,13 +9,13 @@ from drawn_spine import dotted_picture, drawn_corners, maps_of, marks_of_corners
 from torch.nn import functional
 
 from spondyl.spine import UltrasoundMarks
-from spondyl.systems.readers.augment import Dice, random_picture
-from spondyl.systems.readers.canvas import fitting, normalised, placed
-from spondyl.systems.readers.chain import chain
-from spondyl.systems.readers.decode import Vertebrae, decode
-from spondyl.systems.readers.marks import READ_LEVELS, UNKNOWN, Affine, marks_of_arches
-from spondyl.systems.readers.net import ReaderNet
-from spondyl.systems.readers.targets import reader_loss
+from spondyl.reading.augment import Dice, random_picture
+from spondyl.reading.canvas import fitting, normalised, placed
+from spondyl.reading.chain import chain
+from spondyl.reading.decode import Vertebrae, decode
+from spondyl.reading.marks import READ_LEVELS, UNKNOWN, Affine, marks_of_arches
+from spondyl.reading.net import ReaderNet
+from spondyl.reading.targets import reader_loss
 
 SIZE = (416, 192)
 

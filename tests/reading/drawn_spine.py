@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spondyl.spine import Corners
-from spondyl.systems.readers.marks import READ_LEVELS, Marks, marks_of_corners
-from spondyl.systems.readers.net import Maps, cell_centres_px
-from spondyl.systems.readers.targets import PEAK, local
+from spondyl.reading.marks import READ_LEVELS, Marks, marks_of_corners
+from spondyl.reading.net import Maps, cell_centres_px
+from spondyl.reading.targets import PEAK, local
 
 
 def drawn_corners(

@@ -13,24 +13,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from spondyl.images import LAYERS
-from spondyl.systems.readers.canvas import blurred, normalised, placed
-from spondyl.systems.readers.marks import Affine, Marks
+from spondyl.reading.canvas import blurred, normalised, placed
+from spondyl.reading.marks import Affine, Marks
 
-# SD of the log of each layer's weight.
-LOG_WEIGHT: dict[str, float] = {
-    "soft": 0.3,
-    "fat": 0.4,
-    "lung": 0.8,
-    "heart": 0.5,
-    "ribs": 0.6,
-    "bones": 0.5,
-    "metal": 0.5,
-    "spongy": 0.35,
-    "shell": 0.8,
+# Mean and SD of the log of each layer's weight. Bone weighs more than in a body on the whole: voxels of two millimetres blunt the
+# rims of vertebrae, and what an endplate looks like must be seen to be learnt.
+LOG_WEIGHT: dict[str, tuple[float, float]] = {
+    "soft": (0.0, 0.2),
+    "fat": (0.0, 0.3),
+    "lung": (0.0, 0.7),
+    "heart": (-0.1, 0.3),
+    "ribs": (0.1, 0.6),
+    "bones": (0.0, 0.4),
+    "metal": (0.0, 0.5),
+    "spongy": (0.25, 0.35),
+    "shell": (1.1, 0.6),
 }
-GONE: dict[str, float] = {"ribs": 0.1, "lung": 0.1, "fat": 0.1, "heart": 0.05, "shell": 0.1}  # chance of weight 0
-PITCH_PX = (9.0, 34.0)  # from one vertebra's middle to the next, on the canvas
-USUAL_PITCH_PX = (17.0, 28.0)  # of most pictures: what a reader's second look is given
+GONE: dict[str, float] = {"ribs": 0.1, "lung": 0.1, "fat": 0.1, "heart": 0.05}  # chance of weight 0
+PITCH_PX = (9.0, 30.0)  # from one vertebra's middle to the next, on the canvas
+USUAL_PITCH_PX = (14.5, 25.0)  # of most pictures: what a reader's second look is given
 NOTHING = 0.04  # share of pictures without a spine
 
 
@@ -102,12 +103,11 @@ def random_picture(
 def mixed(layers: Float[Tensor, "t h w"], dice: Dice) -> Float[Tensor, "h w"]:
     """Optical depth with a random attenuation of every tissue; calm ones more often than wild ones."""
     wild = dice.uniform(0.3, 1.3)
-    weights = [math.exp(dice.normal(LOG_WEIGHT[name] * wild)) for name in LAYERS]
+    weights = [math.exp(LOG_WEIGHT[name][0] + dice.normal(LOG_WEIGHT[name][1] * wild)) for name in LAYERS]
     weights = [0.0 if dice.happens(GONE.get(name, 0.0)) else w for name, w in zip(LAYERS, weights, strict=True)]
     bone = math.exp(dice.normal(0.3 * wild))
     for name in ("ribs", "bones", "spongy", "shell"):
         weights[LAYERS.index(name)] *= bone
-    weights[LAYERS.index("shell")] *= 1.5  # two-millimetre voxels blunt the rims of vertebrae
     return (torch.tensor(weights, device=layers.device)[:, None, None] * layers).sum(0)
 
 
@@ -120,7 +120,7 @@ def _where(
     pitch = (
         torch.linalg.norm(middles.diff(dim=0).cpu() * scale, dim=1).median() if len(middles) > 1 else scale.max() * 20
     )
-    low, high = USUAL_PITCH_PX if dice.happens(0.7) else PITCH_PX
+    low, high = USUAL_PITCH_PX if dice.happens(0.75) else PITCH_PX
     zoom = math.exp(dice.uniform(math.log(low), math.log(high))) / float(pitch)
     stretch = math.exp(dice.uniform(-0.3, 0.3) if dice.happens(0.6) else 0.0)
     angle = math.radians(dice.normal(9.0) if dice.happens(0.5) else dice.normal(2.5))
@@ -198,18 +198,18 @@ def _cut(picture: Float[Tensor, "h w"], dice: Dice) -> Float[Tensor, "h w"]:
 
 def _displayed(depth: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
     """Grey in about [0, 1]: a window over the middle of the depths, a curve, shading, and detail more or less sharp."""
-    depth = blurred(depth[None], [s := max(dice.uniform(-0.6, 1.3), 0.0), s])[0]
+    depth = blurred(depth[None], [s := max(dice.uniform(-1.2, 1.0), 0.0), s])[0]
     low, high = torch.quantile(
         depth[::4, ::4].flatten(), torch.tensor([dice.uniform(0.0, 0.12), dice.uniform(0.9, 1.0)], device=depth.device)
     )
-    grey = (depth - low) / (high - low + 1e-6)
-    grey = grey + dice.smooth(grey.shape, (5, 3)) * abs(dice.normal(0.12))
+    grey: Tensor = (depth - low) / (high - low + 1e-6)
+    grey = grey + dice.smooth((grey.shape[0], grey.shape[1]), (5, 3)) * abs(dice.normal(0.12))
     bounded = grey.clamp(-0.02 if dice.happens(0.5) else -0.5, 1.02 if dice.happens(0.5) else 1.6)
     grey = (bounded + 0.5) / 1.5
     grey = grey.clamp_min(0).pow(math.exp(dice.normal(0.35)))
-    if dice.happens(0.3):  # detail enhancement, as workstations do
-        sigma = dice.uniform(1.5, 6.0)
-        grey = grey + dice.uniform(0.3, 1.5) * (grey - blurred(grey[None], [sigma, sigma])[0])
+    if dice.happens(0.6):  # detail enhancement, as workstations do; it also undoes some of the voxels' blur
+        sigma = dice.uniform(1.2, 5.0)
+        grey = grey + dice.uniform(0.5, 2.5) * (grey - blurred(grey[None], [sigma, sigma])[0])
     return grey
 
 
@@ -246,9 +246,9 @@ def _littered(grey: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
 def _noisy(grey: Float[Tensor, "a b"], dice: Dice) -> Float[Tensor, "a b"]:
     """Fine and coarse grain."""
     dose = dice.uniform(0, 1)  # most films are calm
-    fine = dice.field(*grey.shape) * abs(dice.normal(0.03)) * dose
+    fine = dice.field(*grey.shape) * abs(dice.normal(0.02)) * dose
     sigma = dice.uniform(0.5, 2.0)
-    coarse = blurred(dice.field(1, *grey.shape), [sigma, sigma])[0] * sigma * abs(dice.normal(0.05)) * dose
+    coarse = blurred(dice.field(1, *grey.shape), [sigma, sigma])[0] * sigma * abs(dice.normal(0.025)) * dose
     return grey + fine + coarse
 
 

@@ -1,1 +1,0 @@
-"""What the two readers share: the network, its canvas and training pictures, and the way from its maps to vertebrae."""
