@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw
 from spondyl.geometry import View
 from spondyl.measure.interval import Calibration
 from spondyl.pipeline.film_reader import Reader
-from spondyl.sim.patient import demo_patient
-from spondyl.spine import Corners, SpineCurve
 from spondyl.reading.chain import Chain
 from spondyl.reading.decode import Vertebrae
 from spondyl.reading.look import Read
 from spondyl.reading.marks import READ_LEVELS
+from spondyl.sim.patient import demo_patient
+from spondyl.spine import Corners, SpineCurve
 
 SHAPE = (600, 300)
 NEAR = 0.02  # grey

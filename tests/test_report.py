@@ -147,7 +147,7 @@ def test_the_record_has_the_keys_it_promises() -> None:
     record = json.loads(report_json(report()))
     assert list(record) == [
         "schema", "spondyl", "verb", "simulated", "disclaimer", "settings", "inputs", "volume", "levels", "pictures",
-        "angles", "heights", "not_measured", "notes", "files",
+        "angles", "heights", "film_readings", "not_measured", "notes", "files",
     ]  # fmt: skip
     assert list(record["angles"][0]) == [
         "name", "plane", "upper", "lower", "main", "apex", "side", "angle_deg", "picture_deg", "truth_deg", "error_deg",

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spondyl.spine import Corners
 from spondyl.reading.marks import READ_LEVELS, Marks, marks_of_corners
 from spondyl.reading.net import Maps, cell_centres_px
 from spondyl.reading.targets import PEAK, local
+from spondyl.spine import Corners
 
 
 def drawn_corners(

@@ -8,7 +8,6 @@ import torch
 from drawn_spine import dotted_picture, drawn_corners, maps_of, marks_of_corners
 from torch.nn import functional
 
-from spondyl.spine import UltrasoundMarks
 from spondyl.reading.augment import Dice, random_picture
 from spondyl.reading.canvas import fitting, normalised, placed
 from spondyl.reading.chain import chain
@@ -16,6 +15,7 @@ from spondyl.reading.decode import Vertebrae, decode
 from spondyl.reading.marks import READ_LEVELS, UNKNOWN, Affine, marks_of_arches
 from spondyl.reading.net import ReaderNet
 from spondyl.reading.targets import reader_loss
+from spondyl.spine import UltrasoundMarks
 
 SIZE = (416, 192)
 

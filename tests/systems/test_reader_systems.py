@@ -8,6 +8,7 @@ import torch
 from spondyl.geometry import View
 from spondyl.images import Layers, Radiograph, Ultrasound
 from spondyl.pairs import Pair, Subject
+from spondyl.reading.marks import READ_LEVELS
 from spondyl.sim.layers import LayerSensor
 from spondyl.sim.patient import demo_patient, subject, ultrasound_landmarks
 from spondyl.sim.ultrasound import UltrasoundSensor
@@ -15,7 +16,6 @@ from spondyl.sim.ultrasound_marks import marks_of
 from spondyl.spine import Corners, UltrasoundMarks
 from spondyl.system import System
 from spondyl.systems import SYSTEMS
-from spondyl.reading.marks import READ_LEVELS
 from spondyl.systems.ultrasound_to_landmarks import UltrasoundToLandmarks
 from spondyl.systems.xray_to_corners import XrayToCorners, is_lateral, pixel_of
 

@@ -33,7 +33,7 @@ def write_film(folder: Path, reading: FilmReading) -> None:
     if reading.corners is None:
         return
     (folder / CORNERS).write_text(corners_json(reading), encoding="utf-8")
-    (folder / OVERLAY).write_bytes(_drawn_png(reading, OVERLAY_ROWS_PX, names=True))
+    (folder / OVERLAY).write_bytes(overlay_of(reading))
     (folder / PAGE).write_text(film_html(reading.record, page_film(reading)), encoding="utf-8")
 
 
@@ -66,6 +66,11 @@ def corners_json(reading: FilmReading) -> str:
         "vertebrae": rows,
     }
     return json.dumps(body, indent=2, allow_nan=False) + "\n"
+
+
+def overlay_of(reading: FilmReading) -> bytes:
+    """overlay.png: the film with endplates, level names and angles; without lines where it was refused."""
+    return _drawn_png(reading, OVERLAY_ROWS_PX, names=True)
 
 
 def page_film(reading: FilmReading) -> PageFilm:

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spondyl.report.film_record import FilmView, Judgement
 from spondyl.reading.look import Read
+from spondyl.report.film_record import FilmView, Judgement
 
 # The picture alone, before it is read.
 LEAST_SIDE_PX = 160  # of the longer side: below it a vertebra of a whole spine is under 7 pixels tall

@@ -13,9 +13,9 @@ from torch.nn import functional
 from spondyl.io.json_line import Fields, json_object
 from spondyl.measure.interval import Calibration
 from spondyl.pipeline.film_guard import Turned, reads_badly
-from spondyl.spine import Corners
 from spondyl.reading.look import Read
 from spondyl.reading.marks import READ_LEVELS, Affine
+from spondyl.spine import Corners
 from spondyl.weights import weights_folder
 
 SYSTEM = "xray_to_corners"

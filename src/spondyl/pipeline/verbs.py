@@ -17,6 +17,16 @@ from spondyl.io.nifti import write_nifti
 from spondyl.io.volumes import read_ct, read_labelled
 from spondyl.measure.curve import Reading, curve_from_labels
 from spondyl.pipeline.exposing import Exposing, exposing_settings
+from spondyl.pipeline.film_demo import (
+    ABSENT,
+    film_gallery,
+    films_line,
+    read_films,
+    reader_records,
+    shipped_reader,
+    write_read_films,
+)
+from spondyl.pipeline.film_reader import Reader
 from spondyl.pipeline.modalities import galleries, take_others, ultrasound_angles, write_others
 from spondyl.pipeline.pictures import write_shot
 from spondyl.pipeline.sentences import beam_line, cobb_part, demo_line, measured_line, read_line, wrote_line
@@ -42,10 +52,10 @@ DEMO_SCHEME = "spondyl"
 
 @dataclass(frozen=True)
 class Done:
-    """What a verb did: the report that it wrote, and three lines for the user."""
+    """What a verb did: the report that it wrote, and three lines for the user (four where films were read alone)."""
 
     report: Report
-    lines: tuple[str, str, str]
+    lines: tuple[str, ...]
 
 
 def project_study(
@@ -104,17 +114,19 @@ def measure_study(ct: Path, labels: Path, out: Path, *, scheme: str = "auto", pr
     return Done(report, (read_line(report), measured_line(report), wrote_line(report, out)))
 
 
-def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> Done:
+def demo(out: Path, *, seed: int = 0, reader: Reader | None = None, progress: Progress | None = None) -> Done:
     """A virtual patient with a right thoracic curve of 42 degrees in every modality, and its angles beside its design.
 
-    The CT and its labels are written, read back and measured as a user's would be; nothing of the design is used on the
-    way. `seed` is of the noise in the pictures.
+    The CT and its labels are written, read back and measured as a user's would be, and so are the films, alone; nothing of
+    the design is used on the way. `seed` is of the noise in the pictures. `reader` is of films: None takes the one that
+    ships, and where this installation has none a note says so.
     """
     from spondyl.sim.patient import demo_patient, rasterise
 
     progress = progress or Silent()
     exposing = Exposing(beam="cone", seed=seed)
-    progress.plan(8 + len(exposing.views))
+    reader = reader or shipped_reader()
+    progress.plan(9 + len(exposing.views))
     with whole_folder(out, last=REPORT) as folder:
         progress.step("make the virtual patient")
         patient = demo_patient()
@@ -131,13 +143,23 @@ def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> Done:
         pictured = picture_case(case, exposing, progress)
         progress.step("write the pictures")
         files = _write_pictures(folder, case, pictured, exposing)
+        progress.step("read the films alone")
+        readings = {} if reader is None else read_films(folder, files, reader)
+        for name, file in write_read_films(folder, readings).items():
+            files[name].append(file)
         progress.step("write the report")
+        case = replace(case, notes=case.notes if reader is not None else (*case.notes, ABSENT))
         settings = {"ct_spacing_mm": DEMO_SPACING_MM, "label_scheme": DEMO_SCHEME, **exposing_settings(exposing)}
         report = report_on(case, pictured, files, verb="demo", settings=settings, more_files=more_files)
-        report = replace(report, angles=(*report.angles, *ultrasound_angles(others, case.reading)))
+        report = replace(
+            report,
+            angles=(*report.angles, *ultrasound_angles(others, case.reading)),
+            film_readings=reader_records(readings, report.angles),
+        )
         spine = patient.spine if case.reading is None else case.reading.spine
-        write_report(folder, report, pictured, galleries(others, case.volume, spine, report.angles))
-    return Done(report, (demo_line(report), measured_line(report), wrote_line(report, out)))
+        sections = galleries(others, case.volume, spine, report.angles)
+        write_report(folder, report, pictured, (*film_gallery(readings, report.film_readings), *sections))
+    return Done(report, (demo_line(report), measured_line(report), *films_line(report), wrote_line(report, out)))
 
 
 def _read(ct: Path, labels: Path | None, scheme: str, progress: Progress) -> Case:

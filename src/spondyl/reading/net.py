@@ -64,6 +64,14 @@ class ReaderNet(nn.Module):
             out[:, 0], out[:, 1], out[:, 2], out[:, 3 : 3 + levels], offset * UNIT_PX, spread.clamp(*LOG_SPREAD)
         )
 
+    def stages(self, pictures: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Features after each of the five levels of the way down, each half as fine as the one before."""
+        x = functional.pixel_unshuffle(pictures, STRIDE)
+        found = [self.unet.conv_0(x)]
+        for down in (self.unet.down_1, self.unet.down_2, self.unet.down_3, self.unet.down_4):
+            found.append(down(found[-1]))
+        return found
+
 
 def cell_centres_px(h: int, w: int, device: torch.device | None = None) -> Float[Tensor, "2 h w"]:
     """Pixel positions (v, u) of the middles of the output's cells."""

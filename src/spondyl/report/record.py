@@ -19,6 +19,11 @@ report.json is one object. Its keys stay; later versions add keys and raise `sch
                       the designed angle; each null where there is none. main marks the ones to read first. upper and
                       lower name endplates ("T5 superior"), a level or disc for a rotation, "horizontal", "sagittal plane"
     heights           [{level, anterior_mm, middle_mm, posterior_mm}]
+    film_readings     [{picture, view, verdict, reasons, levels, level_sure, confidence, calibrated_on, weights, angles}]: what
+                      the reader of films found in the written picture alone, with nothing of the CT; its angles are
+                      [{name, plane, upper, lower, main, apex, side, angle_deg, low_deg, high_deg, picture_deg,
+                      truth_deg}], low_deg to high_deg the interval of that confidence, picture_deg and truth_deg those
+                      of the same curve in `angles`; [] where no reader is installed or the verb reads no film
     not_measured      sentences: the angles that are not in the list, and why
     notes             sentences: what was odd in the input, and what was done about it
     files             every other file of the run, in the order of writing
@@ -109,6 +114,43 @@ class HeightRecord:
 
 
 @dataclass(frozen=True)
+class ReaderAngle:
+    """One angle that the reader of films found in a picture, beside those of the same curve in the picture and designed."""
+
+    name: str
+    plane: Literal["coronal", "sagittal"]
+    upper: str
+    lower: str
+    main: bool
+    apex: str
+    side: str
+    angle_deg: float
+    low_deg: float | None
+    high_deg: float | None
+    picture_deg: float | None
+    truth_deg: float | None
+
+
+@dataclass(frozen=True)
+class ReaderRecord:
+    """One picture as the reader of films sees it; a refused one has reasons and no angles.
+
+    `confidence` and `calibrated_on` (patients, 0 for none) are of the intervals, `weights` is the hash of the reader's files.
+    """
+
+    picture: str
+    view: Literal["pa", "lateral"]
+    verdict: Literal["accepted", "flagged", "refused"]
+    reasons: tuple[str, ...]
+    levels: tuple[str, ...]
+    level_sure: float | None
+    confidence: float
+    calibrated_on: int
+    weights: str
+    angles: tuple[ReaderAngle, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that one run found and wrote. The page and the JSON are both made from it."""
 
@@ -121,6 +163,7 @@ class Report:
     pictures: tuple[PictureRecord, ...] = ()
     angles: tuple[AngleRecord, ...] = ()
     heights: tuple[HeightRecord, ...] = ()
+    film_readings: tuple[ReaderRecord, ...] = ()
     not_measured: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()

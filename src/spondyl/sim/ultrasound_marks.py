@@ -12,6 +12,7 @@ from spondyl.spine import SpineCurve, UltrasoundMarks
 
 SIDES = (1.0, -1.0)  # the patient's left, then right
 
+
 def marks_of(landmarks: UltrasoundLandmarks, image: Ultrasound) -> UltrasoundMarks:
     """Landmarks in space (`patient.ultrasound_landmarks`, or `landmarks_of`) on the image of the same subject.
 

@@ -69,7 +69,9 @@ def _held_out(wish: Wish, seed: int) -> int:
         patient = patient_for(wish, generator=generator_of(seed, "subject", attempt))
         if shape_regions(truth_of(patient.spine)):
             return attempt
-    raise ValueError(f"none of {MOST_DRAWS} patients like this lies in a held-out region of shape; ask for other curves")
+    raise ValueError(
+        f"none of {MOST_DRAWS} patients like this lies in a held-out region of shape; ask for other curves"
+    )
 
 
 def sensor_of(plan: Plan, seed: int, modality: str) -> Sensor:

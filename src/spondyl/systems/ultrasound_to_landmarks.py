@@ -17,13 +17,13 @@ from torch import Tensor
 from spondyl.geometry import View
 from spondyl.images import Ultrasound
 from spondyl.pairs import Image, Pair
-from spondyl.spine import UltrasoundMarks
-from spondyl.system import Optim, Preset, Settings, System, Training
 from spondyl.reading.augment import random_picture
 from spondyl.reading.look import Read, read_picture
 from spondyl.reading.marks import READ_LEVELS, Marks, marks_of_arches
 from spondyl.reading.net import ReaderNet
 from spondyl.reading.targets import reader_loss
+from spondyl.spine import UltrasoundMarks
+from spondyl.system import Optim, Preset, Settings, System, Training
 
 BOX, LANDMARKS = 4, 5
 POINTS = BOX + LANDMARKS

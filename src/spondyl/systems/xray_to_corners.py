@@ -20,14 +20,14 @@ from torch import Tensor
 from spondyl.geometry import View
 from spondyl.images import Layers, Radiograph
 from spondyl.pairs import Image, Pair, tensor_of
-from spondyl.spine import Corners
-from spondyl.system import Preset, Settings, System, Training
-from spondyl.system.settings import Optim
 from spondyl.reading.augment import random_picture
 from spondyl.reading.look import Read, read_picture
 from spondyl.reading.marks import READ_LEVELS, Marks, marks_of_corners
 from spondyl.reading.net import ReaderNet
 from spondyl.reading.targets import reader_loss
+from spondyl.spine import Corners
+from spondyl.system import Preset, Settings, System, Training
+from spondyl.system.settings import Optim
 
 POINTS = 4
 SIDEWAYS = 0.5  # share of the left-right axis in the detector's rows below which a view is lateral
