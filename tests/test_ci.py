@@ -57,6 +57,44 @@ def test_the_summary_names_the_worst_of_each_plane(check: ModuleType) -> None:
     assert check.angle_faults(record) == []
 
 
+def film_read(read: object, own: object, *, picture: str = "pa", verdict: str = "accepted") -> str:
+    main = {"main": True, "plane": "coronal"}
+    angles = [{**main, "angle_deg": read}] if verdict != "refused" else []
+    film = {"picture": picture, "verdict": verdict, "reasons": ["too small"], "angles": angles}
+    return json.dumps({"angles": [{**main, "picture_deg": own}], "film_readings": [film]})
+
+
+def test_a_main_curve_read_within_five_degrees_of_the_picture_passes(check: ModuleType) -> None:
+    assert check.reading_faults(film_read(45.9, 41.0)) == []
+    assert check.reading_faults(film_read(36.1, 41.0, verdict="flagged")) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (film_read(46.1, 41.0), "read off the PA film alone: 46.1"),
+        (film_read(float("nan"), 41.0), "nan"),
+        (film_read(41.0, None), "lacks"),
+        (film_read(41.0, 41.0, picture="lateral"), "none was found"),
+        (film_read(41.0, 41.0, verdict="refused"), "refused: too small"),
+        (angles(40.0, 40.0), "lacks KeyError('film_readings')"),
+        ("not json", "Expecting value"),
+    ],
+)
+def test_a_wrong_or_absent_reading_is_found(check: ModuleType, record: str, words: str) -> None:
+    (fault,) = check.reading_faults(record)
+    assert words in fault
+
+
+def test_the_reading_is_asked_for_only_where_the_reader_ships(check: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<html></html>")
+    (tmp_path / "report.json").write_text(angles(40.0, 40.0))
+    assert check.faults(tmp_path) == []
+    assert len(check.faults(tmp_path, reader=True)) == 1
+    assert check.READER.parents[2].name == "spondyl"
+    assert check.READER.parents[2].is_dir()
+
+
 def test_a_page_that_stands_alone_passes(check: ModuleType) -> None:
     inside = '<img src="data:image/png;base64,AA"><a href="#top"></a><svg xmlns="http://www.w3.org/2000/svg"></svg>'
     assert check.page_faults(f"<html>{inside}<style>.a{{background:url(data:x)}}</style></html>") == []

@@ -1,6 +1,7 @@
 """`spondyl train` reads its flags, finds its cases, and says in one line what is wrong."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from spondyl.cli import train_commands, train_data
 from spondyl.cli.stopping import failure_of
 from spondyl.cli.train_data import Simulated, Stored, cohort_cases
+from spondyl.images import Radiograph
 from spondyl.pairs import tensor_of
 from spondyl.simulate import Job, Plan, simulate
+from spondyl.spine import Corners
 from spondyl.systems import SYSTEMS
 
 APP = typer.Typer()
@@ -31,7 +34,7 @@ def run(*words: str) -> tuple[int, str]:
 def toys(monkeypatch: pytest.MonkeyPatch) -> type[Toy]:
     """The toy among the systems, and its pictures in the place of simulated ones."""
     monkeypatch.setitem(SYSTEMS, ToyRegression.name, ToyRegression)
-    monkeypatch.setattr(train_data, "fresh_cases", lambda modalities, seed: (toy_cases(None), [toy_pair(10**6 + seed)]))
+    monkeypatch.setattr(train_data, "fresh_cases", lambda system, seed: (toy_cases(None), [toy_pair(10**6 + seed)]))
     return ToyRegression
 
 
@@ -68,7 +71,7 @@ def test_a_stop_by_a_signal_is_the_exit_code(toys: type[Toy], tmp_path: Path, mo
         return toy_pair(index)
 
     cases = type(toy_cases())(stopping, None, "toys")
-    monkeypatch.setattr(train_data, "fresh_cases", lambda modalities, seed: (cases, []))
+    monkeypatch.setattr(train_data, "fresh_cases", lambda system, seed: (cases, []))
     code, said = run("toy_regression", "-o", str(tmp_path), "--fresh", "--device", "cpu")
     assert code == 128 + signal.SIGTERM
     assert "stopped after step 2 of 6; go on with --resume" in said
@@ -95,19 +98,79 @@ def test_a_mistake_is_one_line(toys: type[Toy], words: list[str], line: str, tmp
     assert "\n" not in said
 
 
-def test_the_cases_of_a_cohort_are_its_training_split_in_the_order_of_their_ids(tmp_path: Path) -> None:
+class Film(ToyRegression):
+    """A toy between two radiographs."""
+
+    source, modalities = Radiograph, ("pa", "pa")
+
+
+class Echo(ToyRegression):
+    """The toy whose source the cohort lacks."""
+
+    modalities = ("ultrasound", "pa")
+
+
+class Pointer(ToyRegression):
+    """A toy that reads landmarks off either view."""
+
+    source, target, modalities = Radiograph, Corners, ("pa", "lateral")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cohort")
     with installed():
-        simulate(Job(Plan(12, seed=3, modalities=("pa",), spacing_mm=10.0), tmp_path, None))
-    cases, held_out = cohort_cases(tmp_path, ("pa", "pa"))
+        simulate(Job(Plan(12, seed=3, modalities=("pa", "lateral"), spacing_mm=10.0), out, None))
+    return out
+
+
+def test_the_cases_of_a_cohort_are_its_training_split_in_the_order_of_their_ids(cohort: Path) -> None:
+    cases, held_out = cohort_cases([cohort], Film)
     assert isinstance(cases.pair, Stored)
-    splits = [case.record.split for case in cases.pair.cases]
+    splits = [case.record.split for case, _ in cases.pair.cases]
     assert splits == ["train"] * cases.count
     pairs = [cases.pair(i) for i in range(cases.count)]
     assert len({pair.seed for pair in pairs}) == cases.count
     assert tensor_of(pairs[0].source).equal(tensor_of(pairs[0].target))
     assert {p.seed for p in held_out} & {p.seed for p in pairs} == set()
     with pytest.raises(ValueError, match="no training case with ultrasound and pa"):
-        cohort_cases(tmp_path, ("ultrasound", "pa"))
+        cohort_cases([cohort], Echo)
+
+
+def test_two_cohorts_are_one_after_the_other_and_a_split_by_shape_is_another_one(cohort: Path) -> None:
+    one, _ = cohort_cases([cohort], Film)
+    two, _ = cohort_cases([cohort, cohort], Film)
+    by_shape, _ = cohort_cases([cohort], Film, split_by="shape")
+    assert two.count == 2 * (one.count or 0)
+    assert isinstance(by_shape.pair, Stored)
+    assert {case.record.shape_split for case, _ in by_shape.pair.cases} == {"train"}
+    assert by_shape.name.endswith("by shape")
+
+
+def test_a_reader_takes_every_image_of_its_modalities_by_itself(cohort: Path) -> None:
+    films, _ = cohort_cases([cohort], Film)
+    both, _ = cohort_cases([cohort], Pointer)
+    assert both.count == 2 * (films.count or 0)
+    first, second = both.pair(0), both.pair(1)
+    assert first.seed == second.seed
+    assert first.source is first.target
+    one, other = tensor_of(first.source), tensor_of(second.source)
+    assert one.shape != other.shape or not one.equal(other)
+
+
+def test_a_run_begins_with_the_weights_that_are_named(toys: type[Toy], tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    words = ["toy_regression", "--fresh", "--device", "cpu", "--set", "train.steps=1"]
+    assert run(*words, "-o", str(old), "--seed", "4")[0] == 0
+    still = ["--set", "train.optim.lr=1e-30", "--set", "train.ema_decay=0", "--set", "train.optim.weight_decay=0"]
+    assert run(*words, "-o", str(new), "--init", str(old), *still)[0] == 0
+    a, b = (toys.from_pretrained(folder).state_dict() for folder in (old, new))
+    weights = [name for name in a if name.endswith("weight") and a[name].ndim == 4]
+    assert weights
+    assert all(a[name].equal(b[name]) for name in weights)
+    code, said = run(*words, "-o", str(tmp_path / "third"), "--init", str(tmp_path / "nowhere"))
+    assert code != 0
+    assert "\n" not in said
 
 
 def test_a_fresh_case_is_the_pair_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +179,12 @@ def test_a_fresh_case_is_the_pair_of_its_number(monkeypatch: pytest.MonkeyPatch)
         "simulate_pairs",
         lambda *names, seed, start: (toy_pair(k) for k in (start, start + len(names) + seed)),
     )
-    assert [Simulated(("ultrasound", "pa"), 4)(k).seed for k in (3, 3, 9)] == [3, 3, 9]
-    cases, held_out = train_data.fresh_cases(("ultrasound", "pa"), 4)
+    simulated = Simulated(("ultrasound", "pa"), False, 4)
+    assert [simulated(k).seed for k in (3, 3, 9)] == [3, 3, 9]
+    cases, held_out = train_data.fresh_cases(Echo, 4)
     assert cases.count is None
-    assert cases.pair == Simulated(("ultrasound", "pa"), 4)
+    assert cases.pair == simulated
     assert [pair.seed for pair in held_out] == list(range(train_data.HELD_OUT))
+    films = [replace(toy_pair(k), source=toy_pair(k).target) for k in range(2)]
+    monkeypatch.setattr(train_data, "simulate_pairs", lambda *names, seed, start: iter(films[start:]))
+    assert [Simulated(("pa", "lateral"), True, 4)(k).seed for k in (0, 1, 2, 3)] == [0, 0, 1, 1]
