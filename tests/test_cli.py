@@ -116,6 +116,24 @@ def test_every_error_has_its_line_and_its_exit_code(error: BaseException, code: 
     assert "\n" not in failure.line
 
 
+@pytest.mark.parametrize(
+    ("command", "way"),
+    [
+        ("project", "close programs or use a larger --spacing;"),
+        ("simulate", "close programs or use a larger --spacing or fewer --workers;"),
+        ("train", "close programs or use a smaller --batch;"),
+        ("demo", "close programs; see"),
+    ],
+)
+def test_a_lack_of_memory_names_flags_that_the_command_has(
+    command: str, way: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert way in failure_of(MemoryError(), f"spondyl {command}").line
+    run([command, "--help"])
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in way.replace(";", "").split() if word.startswith("--"))
+
+
 def test_debug_shows_the_traceback_wherever_the_flag_stands() -> None:
     for arguments in (
         ("--debug", "project", "nothing.nii.gz", "-o", "x"),

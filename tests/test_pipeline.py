@@ -17,7 +17,7 @@ from spondyl.io.nifti import write_nifti
 from spondyl.io.png import read_png_radiograph
 from spondyl.measure.cobb import cobb_between, cobb_from_spine, main_curve
 from spondyl.measure.tilt import tilts_of_corners
-from spondyl.pipeline import Exposing, demo, measure_study, project_study, verbs
+from spondyl.pipeline import Exposing, demo, measure_study, project_study
 from spondyl.pipeline.exposing import noise_seed, picture_name
 from spondyl.report.angles import marks_for, seen
 from spondyl.sim.patient import Patient, demo_patient, rasterise
@@ -250,25 +250,6 @@ def test_an_oblique_view_gets_endplates_but_no_angle(patient: Patient) -> None:
         assert picture.left_is_low_u is expected
         if expected is None:
             assert marks_for(picture, ()) == ()
-
-
-def test_the_demo_compares_with_the_design_and_says_that_it_is_simulated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verbs, "DEMO_SPACING_MM", 3.0)
-    done = demo(tmp_path)
-    record = json.loads((tmp_path / "report.json").read_text())
-    assert record["simulated"] is True
-    assert "SIMULATED" in done.lines[0]
-    assert len(done.lines) == 3
-    assert all(line.isascii() and "\n" not in line for line in done.lines)
-    main = next(a for a in record["angles"] if a["main"] and a["plane"] == "coronal")
-    assert main["truth_deg"] == pytest.approx(42.0, abs=0.01)
-    assert main["error_deg"] == pytest.approx(main["angle_deg"] - main["truth_deg"], abs=0.011)
-    assert set(record["levels"]) <= set(demo_patient().spine.levels)
-    assert set(record["files"]) == {p.name for p in tmp_path.iterdir()}
-    assert {"ct.nii.gz", "labels.nii.gz", "pa.dcm", "lateral.dcm"} <= set(record["files"])
-    assert json.loads((tmp_path / "ct.json").read_text())["SyntheticData"] == "YES"
 
 
 @pytest.mark.slow

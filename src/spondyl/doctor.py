@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from spondyl import __version__
+from spondyl.memory import free_memory_gb
 
 State = Literal["ok", "missing", "problem"]
 
@@ -101,19 +102,6 @@ def _processors() -> tuple[Finding, ...]:
         free, total = torch.cuda.mem_get_info(index)
         names.append(f"{torch.cuda.get_device_name(index)} ({free / 2**30:.1f} of {total / 2**30:.1f} GB free)")
     return (cpu, Finding("cuda", "ok", "; ".join(names)))
-
-
-def free_memory_gb() -> float | None:
-    """Memory that a process can still take, GB (2^30 bytes): the machine's, or less where a container limits it."""
-    free: list[float] = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        rows = (line.split() for line in meminfo.read_text().splitlines())
-        free += [int(row[1]) / 2**20 for row in rows if row and row[0] == "MemAvailable:"]
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-        free.append((int(limit.read_text()) - int(used.read_text())) / 2**30)
-    return max(min(free), 0.0) if free else None
 
 
 def memory() -> Finding:

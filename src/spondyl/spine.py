@@ -114,8 +114,9 @@ class SpineCurve:
         """The corners that a reader would click in this view: the ends of each endplate's silhouette.
 
         The rim of each endplate is projected with the view's own perspective; its two points furthest apart along the
-        image row are the corners. The chord between them is the default truth of an angle; it lies 0.1 to 1 degree
-        from the tilt of the endplate's normal.
+        image row are the corners. The chord between them is the default truth of an angle in a picture. It is not
+        the tilt of the endplate's normal: on 44 simulated cone films the Cobb angle of the chords less that of the normals was
+        -0.4 degrees on average, -3.1 to +2.3.
         """
         if view.batch_shape != ():
             raise ValueError(f"project wants one view, not a batch of {tuple(view.batch_shape)}; index the batch first")

@@ -131,9 +131,7 @@ def test_every_sensor_sees_an_unbent_and_a_bent_chest(name: str, chest: Subject,
         image = images(subject, {name: sensor}, {name: generator_of(name)})[name]
         if isinstance(image, Volume):
             assert image.hu.shape == subject.volume.hu.shape
-            # slices of nothing but air, above a bent body, are no body to the scanner
-            body = (subject.volume.hu > -900).flatten(1).any(dim=1)
-            assert bool(torch.isfinite(image.hu[body]).all())
+            assert bool(torch.isfinite(image.hu).all())
         elif isinstance(image, Radiograph):
             assert 2 < float(image.optical_depth.max()) < 20
         elif isinstance(image, Ultrasound):

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from toy_systems import Toy, ToyConfig, ToyGan, toy_cases, toy_pair, toy_training
 
+from spondyl.memory import GB
 from spondyl.pairs import Batch, collate
 from spondyl.train import build, loop, preflight, train
-from spondyl.train.preflight import GB, WORKING_SHARE, Need, check_fits, free_bytes, measure_need
+from spondyl.train.preflight import WORKING_SHARE, Need, check_fits, free_bytes, measure_need
 
 CPU = torch.device("cpu")
 

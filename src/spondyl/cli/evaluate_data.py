@@ -111,9 +111,10 @@ def _cohort(folder: Path, system: System, choice: Choice) -> Asked:
 
     kept = [case for case in members(split) if not {f"{case.id:06d}", str(case.id)} & set(choice.excluded)]
     cases = tuple(asked(_spread(kept, choice.count)))
-    taught = [] if split in ("train", None) else asked(_spread(members("train"), MOST_LEARNT))
-    learnt = tuple(case.truth for case in taught)
-    mean_of = f"the mean of {len(learnt)} cases of the training split" if learnt else "the mean of the other patients"
+    teaching = [] if split in ("train", None) else members("train")
+    used = _spread(teaching, MOST_LEARNT)
+    learnt = tuple(case.truth for case in asked(used))
+    mean_of = _mean_of(len(learnt), len(used), len(teaching))
     notes: tuple[str, ...] = (
         "Simulated patients with exact truth; angles are those of the corners that the view shows.",
     )
@@ -121,6 +122,14 @@ def _cohort(folder: Path, system: System, choice: Choice) -> Asked:
         notes = (*notes, f"Left out by name: {', '.join(choice.excluded)}.")
     name = f"cohort {folder.resolve().name}"
     return Asked(name, sha256_of(folder / MANIFEST), cases, learnt, choice.split, choice.split_by, mean_of, notes)
+
+
+def _mean_of(images: int, used: int, there: int) -> str:
+    """Where the mean predictor's means come from, for the protocol."""
+    if not images:
+        return "the mean of the other patients"
+    cases = f"{used} of {there} cases, evenly over them," if used < there else f"the {there} cases"
+    return f"the mean of {images} images in {cases} of the training split"
 
 
 def split_of(name: str) -> Split | None:

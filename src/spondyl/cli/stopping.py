@@ -17,6 +17,12 @@ FAULT, MISTAKE = 1, 2
 UsageError = typer.BadParameter.__mro__[1]
 # Import name -> the extra that brings it.
 EXTRA_OF = {"pydicom": "dicom", "gdcm": "dicom", "SimpleITK": "itk"}
+# Command -> the flag of it that saves memory.
+SMALLER = {
+    "spondyl project": "a larger --spacing",
+    "spondyl simulate": "a larger --spacing or fewer --workers",
+    "spondyl train": "a smaller --batch",
+}
 
 
 class Stopped(BaseException):
@@ -79,7 +85,8 @@ def failure_of(error: BaseException, command: str) -> Failure:
     if isinstance(error, ImportError):
         return Failure(_import(error), MISTAKE)
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
-        return Failure("not enough memory; close programs or use a larger --spacing; see: spondyl doctor", MISTAKE)
+        way = f" or use {SMALLER[command]}" if command in SMALLER else ""
+        return Failure(f"not enough memory; close programs{way}; see: spondyl doctor", MISTAKE)
     if isinstance(error, OSError):
         return Failure(_os(error), MISTAKE)
     if isinstance(error, ValueError):

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from spondyl.doctor import free_memory_gb
 from spondyl.executors.worker import find
+from spondyl.memory import free_memory_gb
 
 # Nothing that comes after can succeed where one of these stopped a unit: the run ends, with its reason.
 STOPPING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})

@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch.nn import functional
+
 from spondyl import __version__
+from spondyl.io.png import read_png_radiograph
 from spondyl.pipeline.film_files import drawn_angles, overlay_of, page_film
 from spondyl.pipeline.film_reader import SYSTEM, Reader, load_reader
 from spondyl.pipeline.film_reading import FilmReading, read_film
 from spondyl.report import AngleRecord, Film, Gallery, ReaderAngle, ReaderRecord, Report
 from spondyl.report.film_record import FilmAngle
+from spondyl.report.films import grey
 from spondyl.report.pictures import with_text
 from spondyl.spine import level_index
 from spondyl.weights import weights_folder
 
 TITLE = "Read off the films alone"
 LEGEND = (
-    "A network that learnt from other simulated patients read the two PNG files, as spondyl measure would: without CT, labels, "
-    "geometry or design. In brackets its {share:g} % interval{checked}; in the picture: between the same curve's endplates as "
-    "the labels of the CT place them in this radiograph."
+    "A network that learnt from other simulated patients read the two PNG files, as spondyl measure would: without CT, labels "
+    "or design. They are shown with more contrast than they are stored with. In brackets its {share:g} % interval{checked}. In "
+    "the picture: the same curve between the endplates that the labels of the CT give, as this very radiograph shows them."
 )
 ABSENT = "The reader of films is not installed (this tree ships no weights of it): the films were not read alone."
 MARK = {
@@ -40,8 +44,9 @@ def shipped_reader() -> Reader | None:
 
 
 def read_films(folder: Path, files: Mapping[str, Sequence[str]], reader: Reader) -> dict[str, FilmReading]:
-    """Every picture whose PNG lies in the folder, by the picture's name, read as the reader itself understands it."""
-    return {name: read_film(folder / f"{name}.png", reader) for name, own in files.items() if f"{name}.png" in own}
+    """Every picture that was written as PNG, by its name: read as stored, then given the page's contrast to be drawn on."""
+    paths = {name: folder / f"{name}.png" for name, own in files.items() if f"{name}.png" in own}
+    return {name: _bright(read_film(path, reader), path) for name, path in paths.items()}
 
 
 def write_read_films(folder: Path, readings: Mapping[str, FilmReading]) -> dict[str, str]:
@@ -95,8 +100,17 @@ def films_line(report: Report) -> tuple[str, ...]:
             continue
         first = [_words(angle, "-") for angle in record.angles if angle.main]
         parts.append("; ".join(first) or f"{record.picture}: no angle")
-        parts += [f"{record.picture} is DOUBTFUL: {reason}" for reason in record.reasons]
+        more = f" and {len(record.reasons) - 1} more" if len(record.reasons) > 1 else ""
+        parts += [f"{record.picture} is DOUBTFUL: {record.reasons[0]}{more}"] if record.reasons else []
     return (f"read off the films alone: {'; '.join(parts)}",)
+
+
+def _bright(reading: FilmReading, path: Path) -> FilmReading:
+    """The same reading, its film as the page shows radiographs; stored grey is a wide window, and dark."""
+    shown = grey(read_png_radiograph(path)).float()[None, None] / 255
+    size = list(reading.film.grey.shape)
+    same = shown if list(shown.shape[2:]) == size else functional.interpolate(shown, size, mode="bilinear")
+    return replace(reading, film=replace(reading.film, grey=same[0, 0]))
 
 
 def _film(reading: FilmReading, record: ReaderRecord) -> Film:
@@ -106,10 +120,15 @@ def _film(reading: FilmReading, record: ReaderRecord) -> Film:
         said = f"refused, so nothing is measured: {'; '.join(record.reasons)}"
     else:
         drawn = {(a.name, a.upper, a.lower) for a in drawn_angles(reading)}
-        shown = [_words(a, "–") for a in record.angles if (a.name, a.upper, a.lower) in drawn]
+        shown = [_sentence(a) for a in record.angles if (a.name, a.upper, a.lower) in drawn]
         doubts = [f"doubtful: {reason}" for reason in record.reasons]
         said = f"{seen}. {'. '.join([*(shown or ['No angle']), *doubts])}."
     return replace(page_film(reading), name=record.picture, caption=said)
+
+
+def _sentence(angle: ReaderAngle) -> str:
+    words = _words(angle, "–")
+    return words[0].upper() + words[1:]
 
 
 def _words(angle: ReaderAngle, dash: str) -> str:

@@ -123,7 +123,7 @@ def _where(
     low, high = USUAL_PITCH_PX if dice.happens(0.75) else PITCH_PX
     zoom = math.exp(dice.uniform(math.log(low), math.log(high))) / float(pitch)
     stretch = math.exp(dice.uniform(-0.3, 0.3) if dice.happens(0.6) else 0.0)
-    angle = math.radians(dice.normal(9.0) if dice.happens(0.5) else dice.normal(2.5))
+    angle = math.radians(dice.normal(15.0) if dice.happens(0.6) else dice.normal(3.0))
     mirrored = mirror and dice.happens(0.5)
     c, s = math.cos(angle), math.sin(angle)
     turn = torch.tensor([[c, s], [-s, c]])

@@ -11,8 +11,9 @@ from spondyl.reading.decode import Vertebrae
 from spondyl.reading.marks import READ_LEVELS
 
 REWARD = 3.0  # of a vertebra that is surely there
-LEAST = 0.2  # score that is worth nothing
+LEAST = 0.18  # score that is worth nothing
 GAP_SD = 0.22  # of the distance between neighbours, over the one expected
+TURN_SD_DEG = 15.0  # of the angle between a body's own axis and the way to its neighbour
 MISSED = 2.0  # cost of every level that is passed over
 LEVEL_WEIGHT = 0.5  # of the level's log probability, over that of a guess, in the choice of a chain
 DISC = 1.22  # pitch over height of a vertebral body
@@ -53,13 +54,16 @@ def chain(found: Vertebrae) -> Chain:
     # against knowing nothing: a vertebra whose level cannot be told is worth what its score says
     gain = REWARD * (found.score - LEAST)[:, None] + LEVEL_WEIGHT * (found.level_log + math.log(m))
     best, came = gain.clone(), torch.full((n, m), -1)
-    middles, tall = found.middles, found.heights
+    middles, tall, axes = found.middles, found.heights, found.axes
     for j in range(n):
         for i in range(j):
-            away = float(torch.linalg.norm(middles[j] - middles[i]))
+            step_px = middles[j] - middles[i]
+            away = max(float(torch.linalg.norm(step_px)), 1e-3)
             pitch = DISC * float(tall[i] + tall[j]) / 2
+            along = (axes[[i, j]] @ step_px / away).clamp(-1, 1)
+            bend = float(torch.rad2deg(torch.arccos(along)).square().mean()) / TURN_SD_DEG**2 / 2
             for step in (1, 2, 3):
-                fit = ((away / (pitch * step) - 1) / GAP_SD) ** 2 / 2
+                fit = ((away / (pitch * step) - 1) / GAP_SD) ** 2 / 2 + bend
                 if fit > 8:
                     continue
                 new = best[i, : m - step] - fit - MISSED * (step - 1) + gain[j, step:]

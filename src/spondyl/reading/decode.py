@@ -54,6 +54,12 @@ class Vertebrae:
         upper, lower = self.points[:, :2].mean(1), self.points[:, 2:4].mean(1)
         return (upper - lower).square().sum(1).sqrt()
 
+    @property
+    def axes(self) -> Float[Tensor, "n 2"]:
+        """Unit vector of each from the middle of the first two points to that of the next two: down the body."""
+        down = self.points[:, 2:4].mean(1) - self.points[:, :2].mean(1)
+        return down / down.square().sum(1, keepdim=True).sqrt().clamp_min(1e-6)
+
     def moved(self, to: Affine, *, mirrored: bool = False) -> "Vertebrae":
         """The same in another picture's pixels; mirrored: its pairs of points change places."""
         points, spread = to(self.points), (self.spread_px.square() @ to.matrix.to(self.spread_px).square().mT).sqrt()

@@ -4,16 +4,15 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from spondyl.memory import GB, free_memory_bytes
 from spondyl.system import BatchT, System, Training
 from spondyl.train.player import Player, players_of
 
-GB = 2**30
 # Beside what is kept for the gradient: the gradients themselves, the kernels' copies, holes in the heap. Measured on a CPU, per
 # case: 0.43 (thirteen convolutions), 0.6 (a 2-D U-Net), 1.25 (a 3-D U-Net) of what is kept; see docs/training.md.
 WORKING_SHARE = 0.75
@@ -109,19 +108,7 @@ def free_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what this process keeps for later is free for it
         return torch.cuda.mem_get_info(device)[0]
-    free: list[int] = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        rows = (line.split() for line in meminfo.read_text().splitlines())
-        free += [int(row[1]) * 1024 for row in rows if row and row[0] == "MemAvailable:"]
-    group = Path("/sys/fs/cgroup")
-    limit, used = group / "memory.max", group / "memory.current"
-    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-        # files that were read once count as used, and give way when memory is wanted
-        stat = (line.split() for line in (group / "memory.stat").read_text().splitlines())
-        cache = sum(int(value) for name, value in stat if name == "inactive_file")
-        free.append(max(0, int(limit.read_text()) - int(used.read_text()) + cache))
-    return min(free) if free else None
+    return free_memory_bytes()
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:
