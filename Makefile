@@ -36,10 +36,11 @@ docs: $(DOCS_STAMP)
 	$(BIN)/python docs/splice_validation.py
 	$(BIN)/zensical build --clean
 
-# bench: measure the projector and the virtual patient on this machine and write their tables into the docs.
+# bench: measure the projector, the virtual patient and the reader's training on this machine and write their tables into the docs.
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/bench_project.py
 	$(BIN)/python benchmarks/bench_patient.py
+	$(BIN)/python benchmarks/bench_train.py
 	$(BIN)/python docs/splice_benchmark.py
 
 # torch comes first and then stays as it is, so that no later package can swap the build that pip's settings chose.

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-PAGES = tuple(Path(__file__).with_name(name) for name in ("projector.md", "sensors.md"))
+PAGES = tuple(Path(__file__).with_name(name) for name in ("projector.md", "sensors.md", "training.md"))
 RESULTS = Path(__file__).parents[1] / "benchmarks"
 BLOCK = re.compile(r"(<!-- benchmark (?P<file>[\w.]+): begin -->\n).*?(<!-- benchmark (?P=file): end -->)", re.DOTALL)
 

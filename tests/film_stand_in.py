@@ -57,7 +57,7 @@ def read_of(
     score: float = 0.9,
     sure: float = 0.95,
     lateral: float = 0.03,
-    spread_px: float = 0.5,
+    spread_px: float = 0.05,
     total: float | None = None,
 ) -> Read:
     """What a reader that finds exactly these corners answers."""

@@ -15,7 +15,8 @@ from PIL import Image as Pillow
 from torch import Tensor
 from typer.testing import CliRunner
 
-from spondyl.cli import evaluate_commands
+from spondyl.cli import evaluate_commands, evaluate_data
+from spondyl.cli.evaluate_data import Choice
 from spondyl.cli.stopping import failure_of
 from spondyl.geometry import View
 from spondyl.images import Radiograph
@@ -123,7 +124,9 @@ def test_two_folders_of_one_name_and_cases_left_out(ladder: Path, tmp_path: Path
     assert "mine minus mine-2 +0.00" in said
 
 
-def test_the_test_split_of_a_cohort_is_asked_film_by_film(ladder: Path, tmp_path: Path) -> None:
+def test_the_test_split_of_a_cohort_is_asked_film_by_film(
+    ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "cohort"
     with installed():
         simulate(Job(Plan(14, seed=3, modalities=("pa", "lateral"), spacing_mm=10.0), folder, None))
@@ -146,6 +149,12 @@ def test_the_test_split_of_a_cohort_is_asked_film_by_film(ladder: Path, tmp_path
             assert float(line["truth"]) == pytest.approx(record.largest_cobb_deg, abs=1e-3)
         if (line["quantity"], line["role"]) == ("sacral_slope", "system"):
             assert float(line["truth"]) == pytest.approx(record.sacral_slope_deg, abs=2.5)
+    other = next(r.split for r in Cohort(folder).records if r.split != "train")
+    for most, cases in ((400, f"the {len(held)} cases"), (3, f"3 of {len(held)} cases, evenly over them,")):
+        monkeypatch.setattr(evaluate_data, "MOST_LEARNT", most)
+        found = evaluate_data.cases_in(folder, Ladder(Settings()), Choice(other, "patient", None, ()))
+        assert len(found.learnt) == 2 * min(most, len(held))
+        assert found.mean_of == f"the mean of {len(found.learnt)} images in {cases} of the training split"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_corners_on_disk_are_those_that_were_found(
     run(["measure", str(saved(film, tmp_path / "a.png")), "-o", str(tmp_path / "out")])
     body = json.loads((tmp_path / "out" / "corners.json").read_text())
     assert [v["level"] for v in body["vertebrae"]] == list(spine().levels)
-    assert body["vertebrae"][0]["corners_px"] == [pytest.approx(p, abs=1e-3) for p in found.corners_px[0].tolist()]
+    assert body["vertebrae"][0]["corners_px"] == [pytest.approx(p, abs=0.02) for p in found.corners_px[0].tolist()]
     assert body["vertebrae"][-1]["corners_px"][2:] == [None, None]  # S1 has one endplate
     assert body["vertebrae"][3]["score"] == 0.9
 

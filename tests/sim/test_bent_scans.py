@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from spondyl.geometry import transform_points
-from spondyl.images import Radiograph, Ultrasound, Volume
+from spondyl.images import Layers, Radiograph, Ultrasound, Volume
 from spondyl.io.volumes import read_labelled
 from spondyl.measure.curve import curve_from_labels
 from spondyl.pairs import Subject
 from spondyl.sim.bone_maps import body_part
 from spondyl.sim.ct import at_spacing
 from spondyl.sim.deform import bend
+from spondyl.sim.layers import LayerSensor
 from spondyl.sim.make import SENSORS, images, sensor_named
 from spondyl.sim.patient import Curve
 from spondyl.sim.radiograph import RadiographSensor
@@ -123,7 +124,7 @@ def test_every_sensor_sees_an_unbent_and_a_bent_chest(name: str, chest: Subject,
         sensor = sensor_named(name)
     except ValueError as error:
         pytest.skip(str(error))
-    if isinstance(sensor, RadiographSensor):
+    if isinstance(sensor, RadiographSensor | LayerSensor):
         sensor = replace(sensor, pixel_spacing_mm=4.0)
     elif isinstance(sensor, UltrasoundSensor):
         sensor = replace(sensor, frame_step_mm=6.0, line_step_mm=3.0, depth_step_mm=2.0, pixel_spacing_mm=(2.0, 2.0))
@@ -134,6 +135,8 @@ def test_every_sensor_sees_an_unbent_and_a_bent_chest(name: str, chest: Subject,
             assert bool(torch.isfinite(image.hu).all())
         elif isinstance(image, Radiograph):
             assert 2 < float(image.optical_depth.max()) < 20
+        elif isinstance(image, Layers):
+            assert 2 < float(image.optical_depth.sum(dim=0).max()) < 20
         elif isinstance(image, Ultrasound):
             assert float(image.echo.std()) > 0.02
         else:

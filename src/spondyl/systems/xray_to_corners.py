@@ -21,6 +21,7 @@ from spondyl.geometry import View
 from spondyl.images import Layers, Radiograph
 from spondyl.pairs import Image, Pair, tensor_of
 from spondyl.reading.augment import random_picture
+from spondyl.reading.features import RadiographFeatures
 from spondyl.reading.look import Read, read_picture
 from spondyl.reading.marks import READ_LEVELS, Marks, marks_of_corners
 from spondyl.reading.net import ReaderNet
@@ -120,6 +121,10 @@ class XrayToCorners(System[Films]):
         """All that is found in one picture, with how sure it is and from which side it is seen."""
         with torch.no_grad():
             return read_picture(self.net, picture.to(self.device, torch.float32), pixel, mirror=True)
+
+    def features(self, sha256: str = "") -> RadiographFeatures:
+        """The feature net of FID-sim, KID-sim and LPIPS-sim; the hash of the weights becomes part of its name."""
+        return RadiographFeatures(self.net, sha256)
 
     def wrap(self, answer: Float[Tensor, "l 18"], image: Image, view: View | None) -> Corners:
         """Corners with the image's view."""

@@ -5,7 +5,7 @@ import torch
 
 from spondyl.metrics.features import features
 from spondyl.metrics.realism import kid
-from spondyl.systems.radiograph_features import RadiographFeatures
+from spondyl.reading.features import RadiographFeatures
 from spondyl.systems.xray_to_corners import XrayToCorners
 
 
@@ -13,7 +13,8 @@ from spondyl.systems.xray_to_corners import XrayToCorners
 def net() -> RadiographFeatures:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return RadiographFeatures(XrayToCorners(XrayToCorners.presets["tiny"].model).net.eval(), "abcdef0123456789")
+        reader = XrayToCorners(XrayToCorners.presets["tiny"].model)
+        return reader.eval().features("abcdef0123456789")
 
 
 def films(n: int, seed: int, coarse: int = 12) -> torch.Tensor:

@@ -6,7 +6,6 @@ images and nothing in any paper; they change with the weights, whose hash is par
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -15,7 +14,6 @@ from torch.nn import functional
 
 from spondyl.reading.canvas import fitting, normalised, placed
 from spondyl.reading.net import ReaderNet
-from spondyl.systems.xray_to_corners import XrayToCorners
 
 ROWS = 320  # of the canvas that a whole film is shown on: a vertebra of a whole spine is about 15 pixels tall
 DEEP = 2  # vectors hold the mean and the SD over the picture of the deepest levels' channels
@@ -58,15 +56,3 @@ class RadiographFeatures:
         way, size = fitting((h, w), (h / ROWS, h / ROWS))
         shown = [normalised(*placed(image[0].float(), way, size)) for image in images]
         return self.net.stages(torch.stack(shown))
-
-
-def radiograph_features(folder: Path, sha256: str = "") -> RadiographFeatures:
-    """The feature net of a folder of the reader's weights.
-
-    Raises:
-        ValueError: where there are none, or they are of another system.
-    """
-    reader = XrayToCorners.from_pretrained(folder)
-    if not isinstance(reader, XrayToCorners):
-        raise ValueError(f"{folder} holds another system; wanted {XrayToCorners.name}")
-    return RadiographFeatures(reader.net, sha256)
