@@ -31,7 +31,7 @@ from spondyl.sim.ultrasound_marks import marks_of
 from spondyl.simulate.landmark_json import arches_of
 from spondyl.spine import Cobb, Corners, UltrasoundMarks
 from spondyl.systems.ultrasound_to_landmarks import UltrasoundToLandmarks
-from spondyl.systems.xray_to_corners import XrayToCorners, pixel_of
+from spondyl.systems.xray_to_corners import TOGETHER, TOGETHER_LATERAL, XrayToCorners, pixel_of
 
 Line = dict[str, object]
 
@@ -51,7 +51,8 @@ def read_film(reader: XrayToCorners, film: Radiograph, *, lateral: bool, seed: i
     (corners,) = reader.translate(shown, generator=torch.Generator())
     if not isinstance(corners, Corners):
         raise TypeError(f"the reader gave a {type(corners).__name__}")
-    out = steadied(square_of(corners, pixel_of(film.view)), lateral=lateral)
+    together = TOGETHER_LATERAL if lateral else TOGETHER
+    out = steadied(square_of(corners, pixel_of(film.view)), lateral=lateral, together=together)
     return out, time.perf_counter() - begun
 
 
@@ -161,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("cohort", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--laterals", type=int, help="read the lateral films of so many cases only")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--ultrasound", type=Path)
     asked = parser.parse_args(arguments)
@@ -169,11 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scans = None if asked.ultrasound is None else UltrasoundToLandmarks.from_pretrained(asked.ultrasound)
     done = {json.loads(line)["id"] for line in asked.out.read_text().splitlines()} if asked.out.exists() else set()
     with asked.out.open("a", encoding="utf-8") as out:
-        for case in list(Cohort(asked.cohort).iterate())[: asked.limit]:
+        for number, case in enumerate(list(Cohort(asked.cohort).iterate())[: asked.limit]):
             if case.id in done:
                 continue
             line: Line = {"id": case.id, "patient": case.record.patient, "shape_split": case.record.shape_split}
-            for name in ("pa", "lateral"):
+            for name in ("pa", "lateral") if asked.laterals is None or number < asked.laterals else ("pa",):
                 film = case.image(name)
                 if not isinstance(film, Radiograph):
                     raise TypeError(f"{name} of case {case.id} is no radiograph")

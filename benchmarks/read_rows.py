@@ -53,7 +53,7 @@ def sagittal(lines: Lines, name: str | None = None) -> Readings:
     return [
         (k, a["truth"], a["read"], a.get("sd"), 0.0)
         for k, line in enumerate(lines)
-        for a in line["lateral"].get("angles", [])
+        for a in line.get("lateral", {}).get("angles", [])
         if (a["upper"], a["lower"]) in wanted
     ]
 

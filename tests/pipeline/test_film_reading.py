@@ -79,7 +79,7 @@ def test_a_large_film_is_looked_at_smaller_and_its_corners_come_back_in_its_own_
     assert reading.corners.spread_px is not None
     expected = (corners().corners_px + 0.5) * 4 - 0.5
     assert torch.allclose(reading.corners.corners_px, expected, atol=0.05, equal_nan=True)
-    assert torch.allclose(reading.corners.spread_px[0], torch.tensor(0.1), rtol=0.05)
+    assert torch.allclose(reading.corners.spread_px[0], torch.tensor(0.1 * TOGETHER), rtol=0.05)
 
 
 def test_sides_are_those_of_the_picture_until_the_file_tells(film: np.ndarray, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from spondyl.spine import Corners
 
 LEAST_SD_DEG = 0.05  # a reader that states no spread at all would make the equations singular
 LEAST_BODIES = 3
-WINDOW = 1.0  # SD of the weight of a body in the line's direction at a place, in levels
+WINDOW = 0.7  # SD of the weight of a body in the line's direction at a place, in levels
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,13 @@ class Sway:
     own_deg: float
 
 
-FRONTAL = Sway(1.88, 1.24, 1.52)
-SIDEWAYS = Sway(0.92, 2.51, 1.88)
+FRONTAL = Sway(1.13, 1.20, 1.58)
+SIDEWAYS = Sway(0.97, 2.71, 1.84)
 
 
-def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, float] = (1.0, 1.0)) -> Corners:
+def steadied(
+    corners: Corners, *, lateral: bool = False, pixel: tuple[float, float] = (1.0, 1.0), together: float = 1.0
+) -> Corners:
     """Corners with every endplate turned about its middle to the posterior mean of its tilt, and its spread made smaller.
 
     S1 stays as it is: it does not go on from L5 as the others go on from each other. So do endplates with a missing corner.
@@ -50,6 +52,8 @@ def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, flo
     Args:
         corners: with `spread_px`; without it they come back unchanged.
         pixel: (v, u) size of a pixel at the patient, in one unit.
+        together: SD of a tilt's error over what the stated spread of corners that err independently would make it. A network puts
+            both ends of an endplate too high or too low together, so its tilts are better than its corners.
     """
     spread = corners.spread_px
     if spread is None:
@@ -69,12 +73,13 @@ def steadied(corners: Corners, *, lateral: bool = False, pixel: tuple[float, flo
     # what lies across the chord turns it: (v, u) SDs against the chord's (u, v) parts
     sd = torch.rad2deg(((chord.flip(1)[:, None] * noise).square().sum((1, 2)) / length**4).sqrt())
     sd = torch.nan_to_num(sd, nan=30.0).clamp_min(LEAST_SD_DEG)
+    true_sd = (together * sd).clamp_min(LEAST_SD_DEG)
     middles = plates.mean(1)
     centres = ends[bodies].mean((1, 2))
     along, pitch = _along(centres, bodies)
     place = along[_nearest(bodies, rows[:, 0])] + _offset(centres, bodies, rows[:, 0], middles) / pitch
     line = line_tilts_deg(centres, along, place)
-    mean, left = posterior(place, tilt, sd, SIDEWAYS if lateral else FRONTAL, line)
+    mean, left = posterior(place, tilt, true_sd, SIDEWAYS if lateral else FRONTAL, line)
     angle = torch.deg2rad(mean)
     half = torch.stack([-torch.sin(angle), torch.cos(angle)], dim=1) * (length / 2)[:, None]
     turned = torch.stack([middles - half, middles + half], dim=1)

@@ -19,13 +19,13 @@ LEAST_CONTRAST = 0.01  # of full scale, between the 1st and the 99th percentile
 # What was found in it: below these it is refused.
 LEAST_VERTEBRAE = 4
 LEAST_TOTAL = 4.0
-LEAST_SCORE = 0.45
+LEAST_SCORE = 0.25
 LEAST_FIT = 0.6  # share of vertebrae whose endplates lie across the spine and are as wide as their neighbours'
 LEAST_PITCH_PX = 5.0
 SURE_VIEW = 0.9  # probability from which a view that was claimed to be the other one is refused
 # Below these it is flagged.
 GOOD_VERTEBRAE = 7
-GOOD_SCORE = 0.6
+GOOD_SCORE = 0.42
 GOOD_LEVELS = 0.7
 GOOD_VIEW = 0.7
 # A film that reads worse than this upright is tried turned; a turn wins by this much more evidence.

@@ -24,6 +24,7 @@ from spondyl.pipeline.film_guard import judge, judge_picture, lateral_of, level_
 from spondyl.pipeline.film_reader import Looked, Reader, corners_of, look, squared
 from spondyl.report.film_record import FilmRecord, FilmView, Intervals
 from spondyl.spine import Corners, level_index
+from spondyl.systems.xray_to_corners import TOGETHER, TOGETHER_LATERAL
 
 VIEW_OF = {"PA": "pa", "AP": "pa", "LL": "lateral", "RL": "lateral"}
 SEED = 0  # of the noise that intervals are estimated with: the same film gives the same numbers
@@ -87,7 +88,9 @@ def read_film(path: Path, reader: Reader, *, view: FilmView | None = None) -> Fi
     if verdict.judgement == "refused":
         return FilmReading(film, pixel, None, (), record)
     told = _Told(claim, _left_is_low_u(film), _faces(film))
-    corners = steadied(corners_of(looked.read), lateral=record.view == "lateral", pixel=pixel)
+    side = record.view == "lateral"
+    together = TOGETHER_LATERAL if side else TOGETHER
+    corners = steadied(corners_of(looked.read), lateral=side, pixel=pixel, together=together)
     scores = tuple(looked.read.chain.vertebrae.score.tolist())
     return FilmReading(film, pixel, corners, scores, _measured(record, corners, pixel, looked, told, reader))
 

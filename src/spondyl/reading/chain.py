@@ -14,6 +14,7 @@ REWARD = 3.0  # of a vertebra that is surely there
 LEAST = 0.18  # score that is worth nothing
 GAP_SD = 0.22  # of the distance between neighbours, over the one expected
 TURN_SD_DEG = 15.0  # of the angle between a body's own axis and the way to its neighbour
+SACRAL = 0.1  # of both costs, for the step to S1
 MISSED = 2.0  # cost of every level that is passed over
 LEVEL_WEIGHT = 0.5  # of the level's log probability, over that of a guess, in the choice of a chain
 DISC = 1.22  # pitch over height of a vertebral body
@@ -55,6 +56,8 @@ def chain(found: Vertebrae) -> Chain:
     gain = REWARD * (found.score - LEAST)[:, None] + LEVEL_WEIGHT * (found.level_log + math.log(m))
     best, came = gain.clone(), torch.full((n, m), -1)
     middles, tall, axes = found.middles, found.heights, found.axes
+    # the patch of the sacrum is no body: it is as tall as we made it, and stands askew to L5 by the angle of the lumbosacral disc
+    sacral = found.level_log.argmax(1) == m - 1
     for j in range(n):
         for i in range(j):
             step_px = middles[j] - middles[i]
@@ -62,8 +65,10 @@ def chain(found: Vertebrae) -> Chain:
             pitch = DISC * float(tall[i] + tall[j]) / 2
             along = (axes[[i, j]] @ step_px / away).clamp(-1, 1)
             bend = float(torch.rad2deg(torch.arccos(along)).square().mean()) / TURN_SD_DEG**2 / 2
+            if bool(sacral[j]):
+                bend, pitch = SACRAL * bend, DISC * float(tall[i])
             for step in (1, 2, 3):
-                fit = ((away / (pitch * step) - 1) / GAP_SD) ** 2 / 2 + bend
+                fit = ((away / (pitch * step) - 1) / GAP_SD) ** 2 / 2 * (SACRAL if bool(sacral[j]) else 1.0) + bend
                 if fit > 8:
                     continue
                 new = best[i, : m - step] - fit - MISSED * (step - 1) + gain[j, step:]
