@@ -22,7 +22,7 @@ from spondyl.metrics.reliability import icc_agreement, mean_squares
 from spondyl.spine import LEVELS
 
 CONFIDENCE = 0.9
-NAMED = {"kyphosis": ("T4 superior", "T12 inferior"), "lordosis": ("L1 superior", "S1 superior")}
+NAMED = {"kyphosis T4-T12": ("T4 superior", "T12 inferior"), "lordosis L1-L5": ("L1 superior", "L5 inferior")}
 Lines = list[dict]
 Readings = list[tuple[int, float, float | None, float | None, float]]  # patient, truth, read, sd, bias
 

@@ -30,7 +30,7 @@ GOOD_LEVELS = 0.7
 GOOD_VIEW = 0.7
 # A film that reads worse than this upright is tried turned; a turn wins by this much more evidence.
 ASK_TURNS_TOTAL = 12.0
-TURN_MARGIN = 3.0
+TURN_MARGIN = 8.0
 # Of one vertebra: the endplate against the perpendicular of the spine there, and its width against its neighbours'.
 MOST_ASKEW_DEG = 40.0
 MOST_WIDER = 1.6

@@ -9,7 +9,7 @@ It learns from the layers of simulated patients only (`sim.layers`) and reads on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -124,7 +124,7 @@ class XrayToCorners(System[Films]):
     def find(self, picture: Float[Tensor, "h w"], pixel: tuple[float, float] = (1.0, 1.0)) -> Read:
         """All that is found in one picture, with how sure it is and from which side it is seen."""
         with torch.no_grad():
-            return read_picture(self.net, picture.to(self.device, torch.float32), pixel, mirror=True)
+            return without_sacrum(read_picture(self.net, picture.to(self.device, torch.float32), pixel, mirror=True))
 
     def features(self, sha256: str = "") -> RadiographFeatures:
         """The feature net of FID-sim, KID-sim and LPIPS-sim; the hash of the weights becomes part of its name."""
@@ -150,6 +150,18 @@ def _rows(read: Read) -> Float[Tensor, "l 18"]:
         numbers = torch.stack([found.score[i], read.chain.sure[i]])
         out[level] = torch.cat([points.flatten(), spread.flatten(), numbers])
     return out
+
+
+def without_sacrum(read: Read) -> Read:
+    """The same without S1 on a lateral: these weights find it on one in ten of them, and miss its slope by 16 degrees."""
+    found, levels = read.chain.vertebrae, read.chain.levels
+    keep = [i for i, level in enumerate(levels) if READ_LEVELS[level] != "S1"]
+    if len(keep) == len(levels) or float(found.lateral.mean()) < 0.5:
+        return read
+    chain = replace(
+        read.chain, vertebrae=found[keep], levels=tuple(levels[i] for i in keep), sure=read.chain.sure[keep]
+    )
+    return replace(read, chain=chain)
 
 
 def pixel_of(view: View) -> tuple[float, float]:
