@@ -3,7 +3,7 @@
 Usage: python docs/splice_validation.py [--check]
 
 With --check nothing is written; the exit code is 1 where the page is old. A pair of markers is `rows NAME: begin` and
-`rows NAME: end`, as comments; NAME is a table of the results: cohort, images, films, readers. Where it has no rows the page says so.
+`rows NAME: end`, as comments; NAME is a table of the results: cohort, images, films, readers. A page says where it has none.
 """
 
 import re
