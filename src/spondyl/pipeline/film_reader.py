@@ -22,6 +22,8 @@ SYSTEM = "xray_to_corners"
 CALIBRATION = "calibration.json"
 # Along the longer side. The reader's closest look has 24 pixels a level; this leaves it three times as many on a whole spine.
 MOST_PX = 2048
+# Files are seldom negatives: the other polarity must show clearly more, about two vertebrae.
+NEGATIVE_MARGIN = 5.0
 HASHED = ("model.safetensors", "config.json", CALIBRATION)
 
 
@@ -110,7 +112,7 @@ def look(reader: Reader, grey: Float[Tensor, "h w"], pixel: tuple[float, float],
     read, negative = found_in(reader.finder, grey, pixel), False
     if either_polarity:
         other = found_in(reader.finder, 1 - grey, pixel)
-        if other.chain.total > read.chain.total:
+        if other.chain.total > read.chain.total + NEGATIVE_MARGIN:
             read, negative = other, True
     if not reads_badly(read):
         return Looked(read, negative)
