@@ -36,7 +36,7 @@ def rows(splice: ModuleType) -> ModuleType:
 
 def test_the_page_carries_the_rows_of_the_last_run(splice: ModuleType) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert {match["name"] for match in splice.BLOCK.finditer(page)} == {"cohort", "images", "films"}
+    assert {match["name"] for match in splice.BLOCK.finditer(page)} == {"cohort", "images", "films", "readers"}
     assert splice.spliced(page) == page, "run: python docs/splice_validation.py"
 
 

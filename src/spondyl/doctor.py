@@ -32,6 +32,7 @@ CORE: tuple[str, ...] = (
     "pyyaml",
     "accelerate",
     "typing-extensions",
+    "monai",
 )
 EXTRAS: dict[str, tuple[str, ...]] = {
     "dicom": ("pydicom", "python-gdcm"),
