@@ -9,7 +9,6 @@ the second's, which holds shapes that the first does not. `--weights` writes cal
 
 import argparse
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -225,7 +224,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for r in rows:
         low, high = r.interval
         print(f"{r.verdict:13} {r.what:55} {r.value:8.3f} ({low:.3f} to {high:.3f}) n {r.n}  {r.note}")
-    rows = [r for r in rows if not math.isnan(r.value)]
     if asked.weights is not None:
         text = {
             k: {"confidence": c.confidence, "factor": round(c.factor, 4), "patients": c.patients}

@@ -89,9 +89,6 @@ def test_noise_a_film_on_its_side_and_the_wrong_view_are_refused(films: Path, re
     assert read_film(films / "lateral.png", reader, view="pa").record.verdict == "refused"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="upside down, 13 of 18 vertebrae are found, with half the evidence: docs/reading.md"
-)
 def test_a_film_upside_down_is_refused(films: Path, reader: Reader, tmp_path: Path) -> None:
     record = read_film(turned(films, 2, tmp_path), reader).record
     assert record.verdict == "refused"

@@ -30,6 +30,8 @@ GOOD_LEVELS = 0.7
 GOOD_VIEW = 0.7
 # A film that reads worse than this upright is tried turned; a turn wins by this much more evidence.
 ASK_TURNS_TOTAL = 12.0
+# Upside down a spine still looks like one: the demo's film has 20 of evidence then and 37 upright.
+ASK_HEAD_DOWN_TOTAL = 24.0
 TURN_MARGIN = 8.0
 # Of one vertebra: the endplate against the perpendicular of the spine there, and its width against its neighbours'.
 MOST_ASKEW_DEG = 40.0
@@ -75,6 +77,11 @@ def judge_picture(grey: Float[Tensor, "h w"]) -> Verdict:
 def reads_badly(read: Read) -> bool:
     """Whether it is worth turning the film."""
     return read.chain.total < ASK_TURNS_TOTAL or score_of(read) < GOOD_SCORE
+
+
+def may_be_upside_down(read: Read) -> bool:
+    """Whether so little was found that the film may stand on its head."""
+    return read.chain.total < ASK_HEAD_DOWN_TOTAL
 
 
 def judge(

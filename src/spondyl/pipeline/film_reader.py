@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from spondyl.io.json_line import Fields, json_object
 from spondyl.measure.interval import Calibration
-from spondyl.pipeline.film_guard import Turned, reads_badly
+from spondyl.pipeline.film_guard import Turned, may_be_upside_down, reads_badly
 from spondyl.reading.look import Read
 from spondyl.reading.marks import READ_LEVELS, Affine
 from spondyl.spine import Corners
@@ -114,11 +114,12 @@ def look(reader: Reader, grey: Float[Tensor, "h w"], pixel: tuple[float, float],
         other = found_in(reader.finder, 1 - grey, pixel)
         if other.chain.total > read.chain.total + NEGATIVE_MARGIN:
             read, negative = other, True
-    if not reads_badly(read):
+    asked = (1, 2, 3) if reads_badly(read) else (2,) if may_be_upside_down(read) else ()
+    if not asked:
         return Looked(read, negative)
     shown = 1 - grey if negative else grey
     turns = []
-    for quarters in (1, 2, 3):  # counter-clockwise
+    for quarters in asked:  # counter-clockwise
         swapped = pixel if quarters == 2 else (pixel[1], pixel[0])
         found = found_in(reader.finder, torch.rot90(shown, quarters, (0, 1)).contiguous(), swapped)
         turns.append(Turned((360 - 90 * quarters) % 360, found.chain.total))
